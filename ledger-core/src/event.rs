@@ -1,0 +1,368 @@
+//! The vocabulary of the log: what happened, in the form that is stored for ever.
+//!
+//! Each type carries only what can't be told from its stream and its postings. Stored events are never
+//! changed: a new shape of a type gets a new `schema_version`, and [`upcast`] turns the old one into it
+//! (I11). `fixtures/` holds the golden bytes of every type and version, which tests read back.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api_key::Role;
+use crate::card_number::{Brand, Expiry};
+use crate::fee::{FeeSchedule, RefundFee};
+use crate::ids::{CardId, ClientId, MerchantId, RefundId};
+use crate::money::Money;
+use crate::personal::{Reason, Sealed};
+use crate::time::{Day, Timestamp};
+
+/// One thing that happened to one stream.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum Event {
+    /// A client was opened.
+    #[serde(rename = "client.opened")]
+    ClientOpened(ClientOpened),
+    /// Money came from the bank to a client.
+    #[serde(rename = "client.deposited")]
+    ClientDeposited(CashMoved),
+    /// Money went from a client to the bank.
+    #[serde(rename = "client.withdrawn")]
+    ClientWithdrawn(CashMoved),
+    /// A card was issued to a client, or an existing number registered.
+    #[serde(rename = "card.issued")]
+    CardIssued(CardIssued),
+    /// A card was blocked, by a person or by too many wrong attempts.
+    #[serde(rename = "card.blocked")]
+    CardBlocked(Because),
+    /// A card was unblocked.
+    #[serde(rename = "card.unblocked")]
+    CardUnblocked(Because),
+    /// A merchant was opened.
+    #[serde(rename = "merchant.opened")]
+    MerchantOpened(MerchantOpened),
+    /// A merchant's settings were replaced.
+    #[serde(rename = "merchant.settings_changed")]
+    MerchantSettingsChanged(Settings),
+    /// An API key was created.
+    #[serde(rename = "api_key.created")]
+    ApiKeyCreated(ApiKeyCreated),
+    /// An API key was revoked.
+    #[serde(rename = "api_key.revoked")]
+    ApiKeyRevoked(ApiKeyRevoked),
+    /// A payment was authorized: the amount is held.
+    #[serde(rename = "payment.authorized")]
+    PaymentAuthorized(PaymentAuthorized),
+    /// A payment was declined: nothing is held.
+    #[serde(rename = "payment.declined")]
+    PaymentDeclined(PaymentDeclined),
+    /// Held money was captured for the merchant, the rest perhaps released.
+    #[serde(rename = "payment.captured")]
+    PaymentCaptured(PaymentCaptured),
+    /// All that was not captured was released.
+    #[serde(rename = "payment.voided")]
+    PaymentVoided(PaymentVoided),
+    /// Captured money went back to the client.
+    #[serde(rename = "payment.refunded")]
+    PaymentRefunded(PaymentRefunded),
+}
+
+/// `client.opened`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientOpened {
+    /// Personal: the client's name.
+    pub name: Sealed,
+    /// Personal: the client's e-mail address.
+    pub email: Option<Sealed>,
+    /// Personal: what the operator noted of the client.
+    pub metadata: Option<Sealed>,
+}
+
+/// `client.deposited`, `client.withdrawn`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CashMoved {
+    /// How much.
+    pub amount: Money,
+    /// Personal: the bank's or the operator's reference.
+    pub reference: Option<Sealed>,
+}
+
+/// `card.issued`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CardIssued {
+    /// The holder.
+    pub client_id: ClientId,
+    /// The brand.
+    pub brand: Brand,
+    /// The last four digits.
+    pub last4: String,
+    /// When the card stops being valid.
+    #[serde(flatten)]
+    pub expiry: Expiry,
+    /// Whether the number was brought along rather than made by us.
+    pub registered: bool,
+    /// The version of the key that the fingerprint was computed with.
+    pub fingerprint_key: u32,
+    /// The version of the key that the CVC was computed with.
+    pub cvc_key: u32,
+}
+
+/// `card.blocked`, `card.unblocked`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Because {
+    /// The holder.
+    pub client_id: ClientId,
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
+}
+
+/// A merchant's settings as they are from an event on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// What captures cost.
+    pub fee: FeeSchedule,
+    /// Counts the settings; captures record it.
+    pub fee_version: u32,
+    /// Days from a capture to its settlement, 0 to 30.
+    pub settlement_delay_days: u32,
+    /// Whether refunds give the fee back.
+    pub refund_fee: RefundFee,
+    /// How far below zero refunds may take the available balance; at most one amount per currency.
+    pub negative_limit: Vec<Money>,
+}
+
+/// `merchant.opened`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MerchantOpened {
+    /// The merchant's name: a company's, in clear.
+    pub name: String,
+    /// What the operator noted.
+    pub metadata: Option<Value>,
+    /// The first settings.
+    #[serde(flatten)]
+    pub settings: Settings,
+}
+
+/// `api_key.created`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ApiKeyCreated {
+    /// What the key may do.
+    pub role: Role,
+    /// The merchant that a merchant's key is bound to.
+    pub merchant_id: Option<MerchantId>,
+}
+
+/// `api_key.revoked`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ApiKeyRevoked {}
+
+/// The card of a payment, as far as it may be kept. What a decline does not know is null.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentCard {
+    /// The card, if the number is known.
+    pub id: Option<CardId>,
+    /// The number's brand, if it has one.
+    pub brand: Option<Brand>,
+    /// The number's last four digits.
+    pub last4: String,
+    /// The expiry that was sent.
+    #[serde(flatten)]
+    pub expiry: Expiry,
+}
+
+/// When a payment is captured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureMode {
+    /// With its authorization.
+    Automatic,
+    /// By a command of its own.
+    Manual,
+}
+
+/// What the merchant said of a payment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentDetails {
+    /// Whose payment it is.
+    pub merchant_id: MerchantId,
+    /// The amount that was asked for.
+    pub amount: Money,
+    /// The card.
+    pub card: PaymentCard,
+    /// When it is captured.
+    pub capture: CaptureMode,
+    /// The merchant's reference, in clear: payments are found by it.
+    pub reference: Option<String>,
+    /// Personal: what is paid for.
+    pub description: Option<Sealed>,
+    /// Personal: what the merchant noted.
+    pub metadata: Option<Sealed>,
+}
+
+/// `payment.authorized`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentAuthorized {
+    /// Whose money is held.
+    pub client_id: ClientId,
+    /// From this moment on nothing more can be captured.
+    pub expires_at: Timestamp,
+    /// What was asked.
+    #[serde(flatten)]
+    pub details: PaymentDetails,
+}
+
+/// Why a payment was declined, in the order in which the reasons are checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineCode {
+    /// The number fails Luhn, or no brand has its prefix and length.
+    InvalidNumber,
+    /// The expiry that was sent has passed.
+    ExpiredCard,
+    /// No card of ours has the number.
+    CardNotRecognised,
+    /// The expiry is not this card's.
+    InvalidExpiry,
+    /// The CVC is not this card's.
+    InvalidCvc,
+    /// The card is blocked.
+    CardBlocked,
+    /// The client's available balance does not cover the amount.
+    InsufficientFunds,
+}
+
+/// `payment.declined`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentDeclined {
+    /// The holder, if the card is known.
+    pub client_id: Option<ClientId>,
+    /// Why.
+    pub decline_code: DeclineCode,
+    /// What was asked.
+    #[serde(flatten)]
+    pub details: PaymentDetails,
+}
+
+/// `payment.captured`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentCaptured {
+    /// Who is paid.
+    pub merchant_id: MerchantId,
+    /// Who pays.
+    pub client_id: ClientId,
+    /// How much of the held amount was captured.
+    pub amount: Money,
+    /// The house's part of it.
+    pub fee: Money,
+    /// The settings that the fee was computed with.
+    pub fee_version: u32,
+    /// Whether the rest was released.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// How much was released.
+    pub released: Money,
+    /// The first UTC day whose settlement takes this capture.
+    pub settles_on: Day,
+}
+
+/// `payment.voided`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentVoided {
+    /// Whose payment it is.
+    pub merchant_id: MerchantId,
+    /// Whose money was held.
+    pub client_id: ClientId,
+    /// How much was released.
+    pub amount: Money,
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
+}
+
+/// `payment.refunded`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentRefunded {
+    /// Who pays back.
+    pub merchant_id: MerchantId,
+    /// Who gets it.
+    pub client_id: ClientId,
+    /// The refund.
+    pub refund_id: RefundId,
+    /// How much the client gets.
+    pub amount: Money,
+    /// How much of it the house gives back of its fee.
+    pub fee_returned: Money,
+    /// How much of it came from the merchant's pending balance.
+    pub drawn: Money,
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
+}
+
+/// A stored event can't be read: an unknown type or version, or a shape that it never had.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A program of a later version wrote it.
+    #[error("unknown event type or schema version")]
+    Unknown,
+    /// The text is not what any version writes.
+    #[error("malformed event")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl Event {
+    /// Returns the type's name, as stored.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::ClientOpened(_) => "client.opened",
+            Self::ClientDeposited(_) => "client.deposited",
+            Self::ClientWithdrawn(_) => "client.withdrawn",
+            Self::CardIssued(_) => "card.issued",
+            Self::CardBlocked(_) => "card.blocked",
+            Self::CardUnblocked(_) => "card.unblocked",
+            Self::MerchantOpened(_) => "merchant.opened",
+            Self::MerchantSettingsChanged(_) => "merchant.settings_changed",
+            Self::ApiKeyCreated(_) => "api_key.created",
+            Self::ApiKeyRevoked(_) => "api_key.revoked",
+            Self::PaymentAuthorized(_) => "payment.authorized",
+            Self::PaymentDeclined(_) => "payment.declined",
+            Self::PaymentCaptured(_) => "payment.captured",
+            Self::PaymentVoided(_) => "payment.voided",
+            Self::PaymentRefunded(_) => "payment.refunded",
+        }
+    }
+
+    /// Returns the version of the type's shape that is written today.
+    pub const fn schema_version(&self) -> u32 {
+        match self {
+            Self::ClientOpened(_)
+            | Self::ClientDeposited(_)
+            | Self::ClientWithdrawn(_)
+            | Self::CardIssued(_)
+            | Self::CardBlocked(_)
+            | Self::CardUnblocked(_)
+            | Self::MerchantOpened(_)
+            | Self::MerchantSettingsChanged(_)
+            | Self::ApiKeyCreated(_)
+            | Self::ApiKeyRevoked(_)
+            | Self::PaymentAuthorized(_)
+            | Self::PaymentDeclined(_)
+            | Self::PaymentCaptured(_)
+            | Self::PaymentVoided(_)
+            | Self::PaymentRefunded(_) => 1,
+        }
+    }
+
+    /// Reads the stored `data` of a type and version, whatever version it is.
+    pub fn decode(type_name: &str, schema_version: u32, data: Value) -> Result<Self, DecodeError> {
+        let data = upcast(type_name, schema_version, data)?;
+        let event = serde_json::json!({ "type": type_name, "data": data });
+        Ok(serde_json::from_value(event)?)
+    }
+}
+
+/// Turns the stored shape of an older version into today's, one version after another.
+fn upcast(type_name: &str, schema_version: u32, data: Value) -> Result<Value, DecodeError> {
+    match (type_name, schema_version) {
+        // A later shape's arm stands here: ("card.issued", 1) => upcast(type_name, 2, with_network(data)).
+        (_, 1) => Ok(data),
+        _ => Err(DecodeError::Unknown),
+    }
+}

@@ -1,0 +1,135 @@
+//! Moments and days: UTC, whole microseconds, one spelling.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, SubsecRound, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A moment in UTC, in whole microseconds: what PostgreSQL keeps and what is hashed.
+///
+/// Its text is RFC 3339 with exactly six digits and `Z`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Timestamp(DateTime<Utc>);
+
+/// The text is no RFC 3339 moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed timestamp")]
+pub struct MalformedTimestamp;
+
+impl Timestamp {
+    /// Takes a moment, cut to whole microseconds.
+    pub fn new(moment: DateTime<Utc>) -> Self {
+        Self(moment.trunc_subsecs(6))
+    }
+
+    /// Returns the moment for calendar arithmetic and for the database.
+    pub const fn get(self) -> DateTime<Utc> {
+        self.0
+    }
+
+    /// Returns microseconds since 1970-01-01T00:00:00Z.
+    pub const fn micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    /// Returns the moment `micros` microseconds later, or the last possible one.
+    #[must_use]
+    pub fn plus_micros(self, micros: i64) -> Self {
+        let later = self.0.checked_add_signed(chrono::TimeDelta::microseconds(micros));
+        Self(later.unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// Returns the moment `days` times 24 hours later.
+    #[must_use]
+    pub fn plus_days(self, days: u32) -> Self {
+        self.plus_micros(i64::from(days).saturating_mul(86_400_000_000))
+    }
+
+    /// Returns the UTC day of the moment.
+    pub fn day(self) -> Day {
+        Day(self.0.date_naive())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.format("%Y-%m-%dT%H:%M:%S%.6fZ"))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = MalformedTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = DateTime::parse_from_rfc3339(text).map_err(|_| MalformedTimestamp)?;
+        Ok(Self::new(moment.to_utc()))
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = MalformedTimestamp;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(moment: Timestamp) -> Self {
+        moment.to_string()
+    }
+}
+
+/// A UTC day; its text is `2026-11-24`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Day(NaiveDate);
+
+impl Day {
+    /// Returns the day `days` later, or the last possible one.
+    #[must_use]
+    pub fn plus(self, days: u32) -> Self {
+        Self(self.0.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX))
+    }
+
+    /// Returns the calendar year.
+    pub fn year(self) -> i32 {
+        self.0.year()
+    }
+
+    /// Returns the month, 1 to 12.
+    pub fn month(self) -> u32 {
+        self.0.month()
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_with_six_digits() {
+        for (sent, kept) in [
+            ("2026-11-24T08:00:00Z", "2026-11-24T08:00:00.000000Z"),
+            ("2026-11-24T09:00:00.1234567+01:00", "2026-11-24T08:00:00.123456Z"),
+        ] {
+            assert_eq!(sent.parse::<Timestamp>().unwrap().to_string(), kept);
+        }
+        assert_eq!("2026-11-24".parse::<Timestamp>(), Err(MalformedTimestamp));
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_panic() {
+        let end = Timestamp::new(DateTime::<Utc>::MAX_UTC);
+        assert!(end.plus_days(u32::MAX) >= end);
+        assert!(end.day().plus(30) >= end.day());
+    }
+}

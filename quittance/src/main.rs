@@ -1,0 +1,2 @@
+//! quittance
+fn main() {}
