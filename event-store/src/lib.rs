@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The PostgreSQL log: append, read, tail; and the broker that speeds its readers up.
+//!
+//! One writer at a time: [`writer::LogWriter::lock`] takes the log's lock, everything that a batch is
+//! decided on is read under it, and [`writer::Locked::commit`] appends events, outcomes and write-side
+//! rows in one transaction (I2, I5). Readers take ranges of positions in short statements and hold
+//! nothing up. [`clock`] and [`entropy`] are the only places where time and randomness come in.
+
+pub mod batch;
+pub mod broker;
+pub mod clock;
+pub mod database;
+pub mod entropy;
+pub mod error;
+pub mod key_check;
+pub mod load;
+pub mod lookup;
+pub mod migrate;
+pub mod reader;
+pub mod writer;
+
+pub use error::StoreError;

@@ -154,6 +154,19 @@ impl Payment {
         Self { id, origin, details: details.clone(), outcome, stamp: Stamp::first(envelope) }
     }
 
+    /// Folds a whole stream; `None` unless it begins as payments do.
+    pub fn fold<'a>(stream: impl IntoIterator<Item = &'a Envelope>) -> Option<Self> {
+        let mut stream = stream.into_iter();
+        let first = stream.next()?;
+        let mut payment = match (first.stream_id(), first.event()) {
+            (StreamId::Payment(id), Event::PaymentAuthorized(event)) => Self::authorize(id, event, first),
+            (StreamId::Payment(id), Event::PaymentDeclined(event)) => Self::decline(id, event, first),
+            _ => return None,
+        };
+        stream.for_each(|later| payment.evolve(later));
+        Some(payment)
+    }
+
     /// Folds a later event of the stream into the totals.
     pub fn evolve(&mut self, envelope: &Envelope) {
         self.stamp.advance(envelope);

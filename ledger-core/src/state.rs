@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::api_key::{self, ApiKey};
-use crate::balance::{ClientBalance, MerchantBalance};
+use crate::balance::{ClientBalance, MerchantBalance, RowVersion};
 use crate::card::{self, Card, CardStatus};
 use crate::card_number::Fingerprint;
 use crate::client::{self, Client};
@@ -20,6 +20,7 @@ use crate::merchant::{self, Merchant};
 use crate::money::Currency;
 use crate::payment::{self, Payer, Payment};
 use crate::rejection::Rejection;
+use crate::stamp::Stamp;
 
 /// Names one record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -61,6 +62,23 @@ pub enum Record {
     ClientBalance(ClientBalance),
     /// A merchant's balance.
     MerchantBalance(MerchantBalance),
+}
+
+impl Record {
+    /// Returns the version of the write side's row that keeps the record: how many events changed it, and
+    /// the last one's position. `None` for what has no row of its own.
+    pub fn row(&self) -> Option<RowVersion> {
+        let of = |stamp: &Stamp| RowVersion { version: stamp.version, position: stamp.position };
+        match self {
+            Self::Client(client) => Some(of(&client.stamp)),
+            Self::Merchant(merchant) => Some(of(&merchant.stamp)),
+            Self::ApiKey(key) => Some(of(&key.stamp)),
+            Self::Card(card) => Some(card.row),
+            Self::ClientBalance(balance) => Some(balance.row),
+            Self::MerchantBalance(balance) => Some(balance.row),
+            Self::CardOf(_) | Self::Payment(_) => None,
+        }
+    }
 }
 
 /// Records that were looked up, and what has become of them since.

@@ -1,0 +1,4 @@
+//! Builds again when a migration comes or goes.
+fn main() {
+    println!("cargo::rerun-if-changed=../migrations");
+}

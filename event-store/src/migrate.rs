@@ -1,0 +1,188 @@
+//! Makes the databases what this version expects: tables, roles, grants.
+
+use std::collections::BTreeMap;
+
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+static LOG: Migrator = sqlx::migrate!("../migrations/log");
+static READ: Migrator = sqlx::migrate!("../migrations/read");
+
+/// Held while roles are made: they belong to the whole server, and two databases may migrate at once.
+const ROLES_LOCK: i64 = 0x7175_6974_7461_6e63;
+
+/// The roles beside the owner, each with only what it needs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum DatabaseRole {
+    /// Appends.
+    Command,
+    /// Folds the log into read models.
+    Projector,
+    /// Reads read models and the log.
+    Query,
+    /// Reads everything but keys.
+    Auditor,
+    /// Reads documented views.
+    Analyst,
+}
+
+impl DatabaseRole {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Command, Self::Projector, Self::Query, Self::Auditor, Self::Analyst];
+
+    /// Returns the role's name behind the prefix.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Projector => "projector",
+            Self::Query => "query",
+            Self::Auditor => "auditor",
+            Self::Analyst => "analyst",
+        }
+    }
+
+    /// Session settings of the role.
+    const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Command => &[
+                "statement_timeout = '5s'",
+                "idle_in_transaction_session_timeout = '3s'",
+                "tcp_user_timeout = '5s'",
+                "tcp_keepalives_idle = 2",
+                "tcp_keepalives_interval = 1",
+                "tcp_keepalives_count = 3",
+            ],
+            // Rows and checkpoint are lost together and made again, so no commit of theirs waits for the disk.
+            Self::Projector => &["synchronous_commit = off", "idle_in_transaction_session_timeout = '30s'"],
+            Self::Query | Self::Auditor | Self::Analyst => {
+                &["default_transaction_read_only = on", "statement_timeout = '30s'"]
+            }
+        }
+    }
+
+    /// What the role may do in the log's database.
+    const fn log_grants(self) -> &'static [&'static str] {
+        match self {
+            Self::Command => &[
+                "UPDATE ON log_lock",
+                "SELECT, INSERT ON events, outcomes, subject_keys",
+                "SELECT, INSERT, UPDATE ON owners, balances, cards, api_keys",
+                "INSERT ON writer_sessions",
+                "SELECT ON log_identity, key_check, api_keys_view",
+            ],
+            Self::Projector => &["SELECT ON events, subject_keys, log_identity, key_check"],
+            Self::Query => &["SELECT ON events, event_view, log_identity, api_keys_view"],
+            Self::Auditor => &[
+                "SELECT ON events, event_view, log_identity, api_keys_view, outcomes, owners, balances, cards",
+            ],
+            Self::Analyst => &[],
+        }
+    }
+
+    /// What the role may do with where the read models stand.
+    const fn read_grants(self) -> &'static [&'static str] {
+        match self {
+            Self::Projector => &["SELECT, INSERT, UPDATE, DELETE ON projections, parked_keys, parked_events"],
+            Self::Query | Self::Auditor => &["SELECT ON projections, parked_keys, parked_events"],
+            Self::Command | Self::Analyst => &[],
+        }
+    }
+}
+
+/// How the roles are called and let in.
+#[derive(Clone)]
+pub struct Roles {
+    /// What each role's name begins with; the database's name by default.
+    pub prefix: String,
+    /// The roles' passwords; a role without one keeps what it has, and is not made.
+    pub passwords: BTreeMap<DatabaseRole, String>,
+}
+
+impl Roles {
+    /// Returns a role's name.
+    pub fn name(&self, role: DatabaseRole) -> String {
+        format!("{}_{}", self.prefix, role.suffix())
+    }
+}
+
+/// Migrates both databases as their owner; they may be the same one. Safe to run again, and by several
+/// at once.
+pub async fn migrate(log_url: &str, read_url: &str, roles: &Roles) -> Result<(), MigrateError> {
+    let mut log = PgConnection::connect(log_url).await?;
+    let mut read = PgConnection::connect(read_url).await?;
+    LOG.run(&mut log).await?;
+    run_read_migrations(&mut read).await?;
+    make_roles(&mut log, roles).await?;
+    if read_url != log_url {
+        make_roles(&mut read, roles).await?;
+    }
+    grant(&mut log, roles, DatabaseRole::log_grants).await?;
+    grant(&mut read, roles, DatabaseRole::read_grants).await?;
+    let projector = roles.name(DatabaseRole::Projector);
+    let create = format!(
+        "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO %I', current_database(), {}); END $$",
+        literal(&projector)
+    );
+    read.execute(AssertSqlSafe(create)).await?;
+    Ok(())
+}
+
+/// A migration that did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// PostgreSQL refused or could not be reached.
+    #[error("database failed")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed, or one that has run was edited.
+    #[error("migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// The read models' migrations keep books of their own, so that they can share a database with the log's.
+async fn run_read_migrations(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut migrator = Migrator::with_migrations(READ.iter().cloned().collect());
+    migrator.dangerous_set_table_name("_sqlx_read_migrations");
+    Ok(migrator.run(connection).await?)
+}
+
+async fn make_roles(connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
+    let mut work = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ROLES_LOCK).execute(&mut *work).await?;
+    for (role, password) in &roles.passwords {
+        let name = roles.name(*role);
+        let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM pg_roles WHERE rolname = $1")
+            .bind(&name)
+            .fetch_optional(&mut *work)
+            .await?;
+        let verb = if known.is_some() { "ALTER" } else { "CREATE" };
+        let statement = format!("{verb} ROLE {} LOGIN PASSWORD {}", identifier(&name), literal(password));
+        work.execute(AssertSqlSafe(statement)).await?;
+        for setting in role.settings() {
+            let statement = format!("ALTER ROLE {} SET {setting}", identifier(&name));
+            work.execute(AssertSqlSafe(statement)).await?;
+        }
+    }
+    work.commit().await
+}
+
+async fn grant(
+    connection: &mut PgConnection,
+    roles: &Roles,
+    grants: fn(DatabaseRole) -> &'static [&'static str],
+) -> Result<(), sqlx::Error> {
+    for role in roles.passwords.keys() {
+        for what in grants(*role) {
+            let statement = format!("GRANT {what} TO {}", identifier(&roles.name(*role)));
+            connection.execute(AssertSqlSafe(statement)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

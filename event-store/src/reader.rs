@@ -1,0 +1,160 @@
+//! Reading the log: ranges of positions and streams, each in one short statement.
+
+use ledger_core::{Envelope, LeafHash, Timestamp};
+use sqlx::PgPool;
+use sqlx::types::chrono::{DateTime, Utc};
+
+use crate::error::StoreError;
+
+/// Where the log ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The position of the last event; 0 in an empty log.
+    pub position: u64,
+    /// Its leaf hash; [`LeafHash::ZERO`] in an empty log.
+    pub leaf_hash: LeafHash,
+    /// Its moment.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// The head as a row.
+pub(crate) type HeadRow = (Option<i64>, Option<Vec<u8>>, Option<DateTime<Utc>>);
+
+impl From<HeadRow> for Head {
+    fn from((position, leaf_hash, recorded_at): HeadRow) -> Self {
+        Self {
+            position: position.unwrap_or(0).unsigned_abs(),
+            leaf_hash: leaf_hash.map_or(LeafHash::ZERO, |bytes| leaf(&bytes)),
+            recorded_at: recorded_at.map(Timestamp::new),
+        }
+    }
+}
+
+/// Takes 32 bytes as a leaf hash; the column's constraint says that there are no other.
+pub fn leaf(bytes: &[u8]) -> LeafHash {
+    bytes.try_into().map_or(LeafHash::ZERO, LeafHash)
+}
+
+/// An event as it was read.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    /// Place in the log.
+    pub position: u64,
+    /// The canonical text, byte for byte.
+    pub canonical: String,
+    /// The hash that is stored beside it.
+    pub leaf_hash: LeafHash,
+}
+
+impl LogEntry {
+    /// Reads the event.
+    pub fn envelope(&self) -> Result<Envelope, StoreError> {
+        Envelope::parse(&self.canonical)
+            .map_err(|source| StoreError::Corrupt { what: format!("event {}", self.position), source })
+    }
+}
+
+/// A row of `events`, as far as readers want it.
+type EntryRow = (i64, String, Vec<u8>);
+
+fn entry((position, canonical, leaf_hash): EntryRow) -> LogEntry {
+    LogEntry { position: position.unsigned_abs(), canonical, leaf_hash: leaf(&leaf_hash) }
+}
+
+/// Reads the log. Cheap to clone; never holds a transaction open.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    pool: PgPool,
+}
+
+impl LogReader {
+    /// Reads through a pool.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Returns the log's end.
+    pub async fn head(&self) -> Result<Head, StoreError> {
+        let row: Option<HeadRow> = sqlx::query_as(
+            "SELECT position, leaf_hash, recorded_at FROM events ORDER BY position DESC LIMIT 1",
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.unwrap_or_default().into())
+    }
+
+    /// Returns up to `limit` events after a position, in order.
+    pub async fn range(&self, after: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        let rows: Vec<EntryRow> = sqlx::query_as(
+            "SELECT position, canonical, leaf_hash FROM events WHERE position > $1 ORDER BY position LIMIT $2",
+        )
+        .bind(after.cast_signed())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Returns all events of a stream, in order.
+    pub async fn stream(&self, stream_id: &str) -> Result<Vec<LogEntry>, StoreError> {
+        let rows: Vec<EntryRow> = sqlx::query_as(
+            "SELECT position, canonical, leaf_hash FROM events WHERE stream_id = $1 ORDER BY version",
+        )
+        .bind(stream_id)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Returns the events at the given positions, in order.
+    pub async fn at(&self, positions: &[i64]) -> Result<Vec<LogEntry>, StoreError> {
+        let rows: Vec<EntryRow> = sqlx::query_as(
+            "SELECT position, canonical, leaf_hash FROM events WHERE position = ANY ($1) ORDER BY position",
+        )
+        .bind(positions)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Returns the leaf hash at a position; [`LeafHash::ZERO`] at 0, `None` past the end.
+    pub async fn leaf_hash(&self, position: u64) -> Result<Option<LeafHash>, StoreError> {
+        if position == 0 {
+            return Ok(Some(LeafHash::ZERO));
+        }
+        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT leaf_hash FROM events WHERE position = $1")
+            .bind(position.cast_signed())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(|(bytes,)| leaf(&bytes)))
+    }
+
+    /// Returns the position of the last event recorded at or before a moment; 0 if there is none.
+    ///
+    /// Positions and moments rise together, so the primary key is searched by halving: a few dozen
+    /// look-ups in the largest log, and no index on time that appends would pay for.
+    pub async fn position_at(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        let (position,): (i64,) = sqlx::query_as(
+            "WITH RECURSIVE search(low, high) AS (
+                 SELECT 0::bigint, coalesce((SELECT max(position) FROM events), 0)
+                 UNION ALL
+                 SELECT CASE WHEN early THEN middle ELSE low END, CASE WHEN early THEN high ELSE middle - 1 END
+                 FROM (SELECT low, high, (low + high + 1) / 2 AS middle,
+                              (SELECT recorded_at FROM events WHERE position = (low + high + 1) / 2) <= $1 AS early
+                       FROM search WHERE low < high) AS step
+             )
+             SELECT low FROM search WHERE low = high",
+        )
+        .bind(moment.get())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(position.unsigned_abs())
+    }
+
+    /// Tells PostgreSQL's time.
+    pub async fn database_time(&self) -> Result<Timestamp, StoreError> {
+        let (now,): (DateTime<Utc>,) =
+            sqlx::query_as("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
+        Ok(Timestamp::new(now))
+    }
+}

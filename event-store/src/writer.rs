@@ -1,0 +1,498 @@
+//! The one way into the log: lock, read, append, commit.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ledger_core::Timestamp;
+use ledger_core::balance::{ClientBalance, MerchantBalance};
+use ledger_core::state::{Key, Record};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+use crate::batch::{Batch, Change, Outcome};
+use crate::clock::Clock;
+use crate::error::{StoreError, within};
+use crate::load;
+use crate::reader::Head;
+
+/// The channel that a commit of events wakes readers on.
+pub const WAKE_CHANNEL: &str = "quittance_log";
+
+/// How long a statement may take on the server; the waiting for the lock is not counted, since a waiter
+/// keeps its place.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
+/// How long we wait for an answer: longer than the server may take, in case it can't tell us.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+/// How long we wait for the lock: its holder is ended by the server long before.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
+
+/// How far PostgreSQL's clock may be behind the head's time before commands are refused.
+const CLOCK_SKEW_MAX_MICROS: i64 = 2_000_000;
+
+/// Appends to the log, one batch at a time, on a connection of its own.
+#[derive(Debug)]
+pub struct LogWriter {
+    options: PgConnectOptions,
+    clock: Clock,
+    connection: Option<PgConnection>,
+}
+
+impl LogWriter {
+    /// Makes a writer; it connects when it is first used, and again whenever the connection breaks.
+    pub const fn new(options: PgConnectOptions, clock: Clock) -> Self {
+        Self { options, clock, connection: None }
+    }
+
+    /// Waits for the log's lock, then reads the head and the time under it.
+    ///
+    /// The lock is taken by a statement of its own: whatever is read after it in READ COMMITTED is read
+    /// on a snapshot that is not older than the lock.
+    pub async fn lock(&mut self) -> Result<Locked<'_>, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => within(ANSWER_LIMIT, connect(&self.options)).await?,
+        };
+        let lock = "BEGIN; SET LOCAL statement_timeout = 0; LOCK TABLE log_lock IN EXCLUSIVE MODE;";
+        within(LOCK_LIMIT, connection.execute(lock)).await?;
+        let limit = format!("SET LOCAL statement_timeout = {}", STATEMENT_LIMIT.as_millis());
+        within(ANSWER_LIMIT, connection.execute(sqlx::AssertSqlSafe(limit))).await?;
+        let (position, leaf_hash, recorded_at, now) = within(ANSWER_LIMIT, head(&mut connection)).await?;
+        let head = Head::from((position, leaf_hash, recorded_at));
+        let now = self.clock.moved(Timestamp::new(now));
+        Ok(Locked { home: &mut self.connection, connection, head, now })
+    }
+}
+
+/// Connects, and writes a row: see `writer_sessions`.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    connection.execute("INSERT INTO writer_sessions DEFAULT VALUES").await?;
+    Ok(connection)
+}
+
+type ClockedHead = (Option<i64>, Option<Vec<u8>>, Option<DateTime<Utc>>, DateTime<Utc>);
+
+async fn head(connection: &mut PgConnection) -> Result<ClockedHead, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT position, leaf_hash, recorded_at, clock_timestamp() FROM (VALUES (1)) AS always (here)
+         LEFT JOIN (SELECT position, leaf_hash, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last ON true",
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// PostgreSQL's clock is too far behind the log's last event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database's clock is {behind_micros} µs behind the log")]
+pub struct ClockSkew {
+    /// How far.
+    pub behind_micros: i64,
+}
+
+/// The log, locked: nobody else appends until this is committed or dropped.
+///
+/// Dropped without a commit, its connection is closed and the server rolls back.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    home: &'a mut Option<PgConnection>,
+    connection: PgConnection,
+    head: Head,
+    now: Timestamp,
+}
+
+impl Locked<'_> {
+    /// Returns the log's end, which stays it.
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Returns the moment for this batch's events: PostgreSQL's time, but later than the head's.
+    pub fn recorded_at(&self) -> Result<Timestamp, ClockSkew> {
+        let Some(last) = self.head.recorded_at else { return Ok(self.now) };
+        let behind_micros = last.micros() - self.now.micros();
+        if behind_micros > CLOCK_SKEW_MAX_MICROS {
+            return Err(ClockSkew { behind_micros });
+        }
+        Ok(self.now.max(last.plus_micros(1)))
+    }
+
+    /// Finds the outcomes of the given idempotency keys.
+    pub async fn outcomes(&mut self, keys: &[Uuid]) -> Result<HashMap<Uuid, Outcome>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT key, fingerprint, status, position, answer FROM outcomes WHERE key = ANY ($1)",
+        )
+        .bind(keys);
+        let rows: Vec<(Uuid, Uuid, i16, i64, String)> =
+            within(ANSWER_LIMIT, query.fetch_all(&mut self.connection)).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, fingerprint, status, position, answer)| {
+                let (status, position) = (status.unsigned_abs(), position.unsigned_abs());
+                (key, Outcome { key, fingerprint, status, position, answer })
+            })
+            .collect())
+    }
+
+    /// Tells which event stands at a position.
+    pub async fn event_id_at(&mut self, position: u64) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_as("SELECT canonical::jsonb ->> 'event_id' FROM events WHERE position = $1")
+            .bind(position.cast_signed());
+        let row: Option<(String,)> = within(ANSWER_LIMIT, query.fetch_optional(&mut self.connection)).await?;
+        Ok(row.map(|(event_id,)| event_id))
+    }
+
+    /// Looks records up; a key without a record comes back with `None`.
+    pub async fn load(&mut self, keys: &[Key]) -> Result<HashMap<Key, Option<Record>>, StoreError> {
+        match tokio::time::timeout(ANSWER_LIMIT, load::records(&mut self.connection, keys)).await {
+            Ok(found) => found,
+            Err(_) => Err(StoreError::Timeout(ANSWER_LIMIT)),
+        }
+    }
+
+    /// Appends a batch and commits it. After an error nothing is committed, except when the error is
+    /// [`StoreError::CommitUnknown`].
+    pub async fn commit(mut self, batch: &Batch) -> Result<(), StoreError> {
+        match tokio::time::timeout(ANSWER_LIMIT, append(&mut self.connection, batch)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.roll_back().await;
+                return Err(error);
+            }
+            Err(_) => return Err(StoreError::Timeout(ANSWER_LIMIT)),
+        }
+        match tokio::time::timeout(ANSWER_LIMIT, self.connection.execute("COMMIT")).await {
+            Ok(Ok(_)) => {
+                *self.home = Some(self.connection);
+                Ok(())
+            }
+            Ok(Err(error @ sqlx::Error::Database(_))) if !ends_the_session(&error) => Err(error.into()),
+            Ok(Err(error)) => Err(StoreError::CommitUnknown(error)),
+            Err(_) => Err(StoreError::CommitUnknown(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// Lets the lock go without appending. The connection is kept if it still answers.
+    pub async fn roll_back(mut self) {
+        if let Ok(Ok(_)) = tokio::time::timeout(ANSWER_LIMIT, self.connection.execute("ROLLBACK")).await {
+            *self.home = Some(self.connection);
+        }
+    }
+}
+
+/// Tells whether the server ended the session (SQLSTATE class 57P): then COMMIT may have been carried out.
+fn ends_the_session(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code.starts_with("57P"))
+}
+
+/// Writes all of a batch's rows. What happens with every command goes in one statement.
+async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<(), StoreError> {
+    let (new_balances, balances): (Vec<_>, Vec<_>) =
+        balance_rows(&batch.changes).into_iter().partition(|row| row.expected_version == 0);
+    events_outcomes_and_balances(connection, batch, &balances).await?;
+    if !new_balances.is_empty() {
+        insert_balances(connection, &new_balances).await?;
+    }
+    for Change { key, record, expected_version } in &batch.changes {
+        match record {
+            Record::Client(client) => {
+                let row = (client.id.to_string(), json(client)?, client.stamp.version, client.stamp.position);
+                put_owner(connection, row, *expected_version).await?;
+            }
+            Record::Merchant(merchant) => {
+                let row = (
+                    merchant.id.to_string(),
+                    json(merchant)?,
+                    merchant.stamp.version,
+                    merchant.stamp.position,
+                );
+                put_owner(connection, row, *expected_version).await?;
+            }
+            Record::Card(_) => put_card(connection, batch, key, record, *expected_version).await?,
+            Record::ApiKey(_) => put_api_key(connection, batch, record, *expected_version).await?,
+            Record::CardOf(_)
+            | Record::Payment(_)
+            | Record::ClientBalance(_)
+            | Record::MerchantBalance(_) => {}
+        }
+    }
+    if !batch.subject_keys.is_empty() {
+        insert_subject_keys(connection, batch).await?;
+    }
+    Ok(())
+}
+
+/// A row of `balances`.
+struct BalanceRow {
+    owner: String,
+    currency: String,
+    client: ClientBalance,
+    merchant: MerchantBalance,
+    expected_version: u64,
+}
+
+impl BalanceRow {
+    const fn version(&self) -> (u64, u64) {
+        let row = if self.client.row.version > 0 { self.client.row } else { self.merchant.row };
+        (row.version, row.position)
+    }
+}
+
+fn balance_rows(changes: &[Change]) -> Vec<BalanceRow> {
+    let row = |change: &Change| match (&change.key, &change.record) {
+        (Key::ClientBalance(id, currency), Record::ClientBalance(balance)) => Some(BalanceRow {
+            owner: id.to_string(),
+            currency: currency.to_string(),
+            client: balance.clone(),
+            merchant: MerchantBalance::default(),
+            expected_version: change.expected_version,
+        }),
+        (Key::MerchantBalance(id, currency), Record::MerchantBalance(balance)) => Some(BalanceRow {
+            owner: id.to_string(),
+            currency: currency.to_string(),
+            client: ClientBalance::default(),
+            merchant: balance.clone(),
+            expected_version: change.expected_version,
+        }),
+        _ => None,
+    };
+    changes.iter().filter_map(row).collect()
+}
+
+/// The columns of `balances`, as arrays.
+struct BalanceColumns {
+    owner: Vec<String>,
+    currency: Vec<String>,
+    available: Vec<i64>,
+    held: Vec<i64>,
+    pending: Vec<i64>,
+    reserved: Vec<i64>,
+    in_transit: Vec<i64>,
+    drawn: Vec<i64>,
+    unsettled: Vec<String>,
+    version: Vec<i64>,
+    position: Vec<i64>,
+    expected: Vec<i64>,
+}
+
+impl BalanceColumns {
+    fn of(rows: &[BalanceRow]) -> Result<Self, StoreError> {
+        let each = |column: fn(&BalanceRow) -> i64| rows.iter().map(column).collect::<Vec<_>>();
+        Ok(Self {
+            owner: rows.iter().map(|row| row.owner.clone()).collect(),
+            currency: rows.iter().map(|row| row.currency.clone()).collect(),
+            available: each(|row| row.client.available + row.merchant.available),
+            held: each(|row| row.client.held),
+            pending: each(|row| row.merchant.pending),
+            reserved: each(|row| row.merchant.reserved),
+            in_transit: each(|row| row.merchant.in_transit),
+            drawn: each(|row| row.merchant.drawn),
+            unsettled: rows.iter().map(|row| json(&row.merchant.unsettled)).collect::<Result<_, _>>()?,
+            version: each(|row| row.version().0.cast_signed()),
+            position: each(|row| row.version().1.cast_signed()),
+            expected: each(|row| row.expected_version.cast_signed()),
+        })
+    }
+}
+
+async fn events_outcomes_and_balances(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    balances: &[BalanceRow],
+) -> Result<(), StoreError> {
+    let columns = BalanceColumns::of(balances)?;
+    let (events, outcomes) = (&batch.events, &batch.outcomes);
+    let (changed,): (i64,) = sqlx::query_as(
+        "WITH appended AS (
+             INSERT INTO events (position, stream_id, version, type, recorded_at, canonical, leaf_hash)
+             SELECT position, stream_id, version, type, $1, canonical, leaf_hash
+             FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
+                  AS new (position, stream_id, version, type, canonical, leaf_hash)
+             RETURNING 1
+         ), answered AS (
+             INSERT INTO outcomes (key, fingerprint, status, position, answer)
+             SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::smallint[], $11::bigint[], $12::text[])
+         ), moved AS (
+             UPDATE balances SET available = new.available, held = new.held, pending = new.pending,
+                    reserved = new.reserved, in_transit = new.in_transit, drawn = new.drawn,
+                    unsettled = new.unsettled, version = new.version, position = new.position
+             FROM unnest($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
+                         $19::bigint[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[])
+                  AS new (owner, currency, available, held, pending, reserved,
+                          in_transit, drawn, unsettled, version, position, expected)
+             WHERE balances.owner = new.owner AND balances.currency = new.currency
+               AND balances.version = new.expected
+             RETURNING 1
+         ), woken AS (
+             SELECT pg_notify($25, '') FROM (SELECT count(*) AS events FROM appended) AS counted WHERE events > 0
+         )
+         SELECT (SELECT count(*) FROM moved) + 0 * (SELECT count(*) FROM woken)",
+    )
+    .bind(batch.recorded_at.get())
+    .bind(events.iter().map(|event| event.position.cast_signed()).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.stream_id.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.version.cast_signed()).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.type_name).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.canonical.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.leaf_hash.0.as_slice()).collect::<Vec<_>>())
+    .bind(outcomes.iter().map(|outcome| outcome.key).collect::<Vec<_>>())
+    .bind(outcomes.iter().map(|outcome| outcome.fingerprint).collect::<Vec<_>>())
+    .bind(outcomes.iter().map(|outcome| outcome.status.cast_signed()).collect::<Vec<_>>())
+    .bind(outcomes.iter().map(|outcome| outcome.position.cast_signed()).collect::<Vec<_>>())
+    .bind(outcomes.iter().map(|outcome| outcome.answer.as_str()).collect::<Vec<_>>())
+    .bind(columns.owner)
+    .bind(columns.currency)
+    .bind(columns.available)
+    .bind(columns.held)
+    .bind(columns.pending)
+    .bind(columns.reserved)
+    .bind(columns.in_transit)
+    .bind(columns.drawn)
+    .bind(columns.unsettled)
+    .bind(columns.version)
+    .bind(columns.position)
+    .bind(columns.expected)
+    .bind(WAKE_CHANNEL)
+    .fetch_one(connection)
+    .await?;
+    expect_rows("balances", balances.len() as u64, changed.unsigned_abs())
+}
+
+async fn insert_balances(connection: &mut PgConnection, rows: &[BalanceRow]) -> Result<(), StoreError> {
+    let columns = BalanceColumns::of(rows)?;
+    sqlx::query(
+        "INSERT INTO balances (owner, currency, available, held, pending, reserved,
+                               in_transit, drawn, unsettled, version, position)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                              $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[])",
+    )
+    .bind(columns.owner)
+    .bind(columns.currency)
+    .bind(columns.available)
+    .bind(columns.held)
+    .bind(columns.pending)
+    .bind(columns.reserved)
+    .bind(columns.in_transit)
+    .bind(columns.drawn)
+    .bind(columns.unsettled)
+    .bind(columns.version)
+    .bind(columns.position)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn put_owner(
+    connection: &mut PgConnection,
+    (id, state, version, position): (String, String, u64, u64),
+    expected_version: u64,
+) -> Result<(), StoreError> {
+    let statement = if expected_version == 0 {
+        "INSERT INTO owners (id, state, version, position) SELECT $1, $2, $3, $4 WHERE $5 = 0::bigint"
+    } else {
+        "UPDATE owners SET state = $2, version = $3, position = $4 WHERE id = $1 AND version = $5"
+    };
+    let done = sqlx::query(statement)
+        .bind(id)
+        .bind(state)
+        .bind(version.cast_signed())
+        .bind(position.cast_signed())
+        .bind(expected_version.cast_signed())
+        .execute(connection)
+        .await?;
+    expect_rows("owners", 1, done.rows_affected())
+}
+
+async fn put_card(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    key: &Key,
+    record: &Record,
+    expected_version: u64,
+) -> Result<(), StoreError> {
+    let (Key::Card(id), Record::Card(card)) = (key, record) else { return Ok(()) };
+    let done = if expected_version == 0 {
+        let fingerprint = batch.fingerprints.get(id).map(|fingerprint| fingerprint.0.to_vec());
+        sqlx::query(
+            "INSERT INTO cards (fingerprint, id, state, version, position) VALUES ($5, $1, $2, $3, $4)",
+        )
+        .bind(id.to_string())
+        .bind(json(card)?)
+        .bind(card.row.version.cast_signed())
+        .bind(card.row.position.cast_signed())
+        .bind(fingerprint)
+        .execute(connection)
+        .await?
+    } else {
+        sqlx::query("UPDATE cards SET state = $2, version = $3, position = $4 WHERE id = $1 AND version = $5")
+            .bind(id.to_string())
+            .bind(json(card)?)
+            .bind(card.row.version.cast_signed())
+            .bind(card.row.position.cast_signed())
+            .bind(expected_version.cast_signed())
+            .execute(connection)
+            .await?
+    };
+    expect_rows("cards", 1, done.rows_affected())
+}
+
+async fn put_api_key(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    record: &Record,
+    expected_version: u64,
+) -> Result<(), StoreError> {
+    let Record::ApiKey(key) = record else { return Ok(()) };
+    let done = if expected_version == 0 {
+        sqlx::query(
+            "INSERT INTO api_keys (id, secret_hash, role, merchant_id, revoked, created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(key.id.to_string())
+        .bind(batch.secret_hashes.get(&key.id).map(|hash| hash.to_vec()))
+        .bind(key.created.role.name())
+        .bind(key.created.merchant_id.map(|id| id.to_string()))
+        .bind(key.revoked)
+        .bind(key.stamp.created_at.get())
+        .bind(key.stamp.updated_at.get())
+        .bind(key.stamp.version.cast_signed())
+        .bind(key.stamp.position.cast_signed())
+        .execute(connection)
+        .await?
+    } else {
+        sqlx::query(
+            "UPDATE api_keys SET revoked = $2, updated_at = $3, version = $4, position = $5
+             WHERE id = $1 AND version = $6",
+        )
+        .bind(key.id.to_string())
+        .bind(key.revoked)
+        .bind(key.stamp.updated_at.get())
+        .bind(key.stamp.version.cast_signed())
+        .bind(key.stamp.position.cast_signed())
+        .bind(expected_version.cast_signed())
+        .execute(connection)
+        .await?
+    };
+    expect_rows("api_keys", 1, done.rows_affected())
+}
+
+async fn insert_subject_keys(connection: &mut PgConnection, batch: &Batch) -> Result<(), StoreError> {
+    let (subjects, wrapped): (Vec<_>, Vec<_>) =
+        batch.subject_keys.iter().map(|(subject, wrapped)| (subject.to_string(), wrapped.as_slice())).unzip();
+    sqlx::query("INSERT INTO subject_keys (subject, wrapped) SELECT * FROM unnest($1::text[], $2::bytea[])")
+        .bind(subjects)
+        .bind(wrapped)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|source| StoreError::Corrupt { what: "a write-side row".to_owned(), source: source.into() })
+}
+
+const fn expect_rows(table: &'static str, expected: u64, changed: u64) -> Result<(), StoreError> {
+    if expected == changed { Ok(()) } else { Err(StoreError::VersionMismatch { table, expected, changed }) }
+}

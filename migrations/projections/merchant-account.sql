@@ -1,0 +1,40 @@
+-- Read model `merchant-account`: merchants, their balances, and one entry per posting.
+
+CREATE TABLE merchants (
+    id text PRIMARY KEY,
+    name text NOT NULL,
+    status text NOT NULL,
+    settings text NOT NULL,
+    metadata text,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    position bigint NOT NULL
+);
+COMMENT ON COLUMN merchants.settings IS 'JSON: fee, fee_version, settlement_delay_days, refund_fee, negative_limit';
+
+CREATE TABLE merchant_balances (
+    merchant_id text NOT NULL,
+    currency text NOT NULL,
+    pending bigint NOT NULL,
+    available bigint NOT NULL,
+    reserved bigint NOT NULL,
+    in_transit bigint NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (merchant_id, currency)
+) WITH (fillfactor = 70);
+
+-- `account` is 'pending', 'available', 'reserved' or 'in_transit'.
+CREATE TABLE merchant_entries (
+    merchant_id text NOT NULL,
+    position bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    account text NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    balance_after bigint NOT NULL,
+    type text NOT NULL,
+    payment_id text,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, position, ordinal)
+);
+CREATE INDEX merchant_entries_account ON merchant_entries (merchant_id, currency, account, position);

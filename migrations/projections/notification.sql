@@ -1,0 +1,12 @@
+-- Read model `notification`: what clients and merchants are told: facts, not sentences.
+
+CREATE TABLE notifications (
+    recipient text NOT NULL,
+    position bigint NOT NULL,
+    kind text NOT NULL,
+    payment_id text,
+    data text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (recipient, position)
+);
+CREATE INDEX notifications_position ON notifications (position DESC, recipient);

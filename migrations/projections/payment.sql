@@ -1,0 +1,45 @@
+-- Read model `payment`: one row a payment, found by the filters of the API, and its refunds.
+
+CREATE TABLE payments (
+    id text PRIMARY KEY,
+    merchant_id text NOT NULL,
+    client_id text,
+    status text NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    authorized bigint NOT NULL,
+    captured bigint NOT NULL,
+    released bigint NOT NULL,
+    refunded bigint NOT NULL,
+    fee bigint NOT NULL,
+    card_id text,
+    card_brand text,
+    card_last4 text NOT NULL,
+    exp_month smallint NOT NULL,
+    exp_year smallint NOT NULL,
+    capture text NOT NULL,
+    reference text,
+    description text,
+    metadata text,
+    decline_code text,
+    expires_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    position bigint NOT NULL
+) WITH (fillfactor = 80);
+-- Lists are newest first: ids are UUIDv7, so they are born in order.
+CREATE INDEX payments_merchant ON payments (merchant_id, id DESC);
+CREATE INDEX payments_client ON payments (client_id, id DESC);
+CREATE INDEX payments_status ON payments (status, id DESC);
+CREATE INDEX payments_reference ON payments (reference, id DESC) WHERE reference IS NOT NULL;
+
+CREATE TABLE refunds (
+    id text PRIMARY KEY,
+    payment_id text NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    reason text,
+    created_at timestamptz NOT NULL,
+    position bigint NOT NULL
+);
+CREATE INDEX refunds_payment ON refunds (payment_id, id DESC);
