@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The gateway: commands over HTTP, decided in batches under the log's lock.
+//!
+//! A request is parsed, checked and prepared in its own task ([`routes`]), becomes an [`order::Order`]
+//! in the [`queue`], is decided and committed by the [`executor`] together with what waits beside it, and
+//! answered from its stored outcome. Nothing is answered before it is durable.
+
+pub mod executor;
+pub mod idempotency;
+pub mod keys;
+mod memo;
+pub mod order;
+pub mod queue;
+mod resource;
+pub mod sealing;

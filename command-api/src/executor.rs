@@ -1,0 +1,395 @@
+//! The executor: takes what waits, decides it under the log's lock, commits it at once.
+//!
+//! One transaction carries a whole batch (design §3). Commands are decided one after another on a state
+//! that sees the effects of those before; a rejected one appends nothing and disturbs no neighbour. There
+//! are no conflicts to retry, no timer and no artificial delay: while one batch commits, the next gathers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::StoreError;
+use event_store::batch::{Batch, Change, Outcome, StoredEvent};
+use event_store::clock::Clock;
+use event_store::reader::Head;
+use event_store::writer::{Locked, LogWriter};
+use ledger_core::command::Context;
+use ledger_core::event::DecodeError;
+use ledger_core::state::{Key, Record};
+use ledger_core::{Command, Draft, Envelope, LeafHash, Rejection, State, Timestamp};
+use metrics::{counter, histogram};
+use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
+
+use crate::idempotency::Idempotency;
+use crate::memo::Memo;
+use crate::order::{Answered, Order, Refusal};
+use crate::queue::{Queue, Ticket};
+use crate::resource;
+
+/// How long a batch waits before it is tried again after a passing failure.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Renders the body of a 409, with the request's id.
+pub type ConflictBody = fn(&ledger_core::rejection::Conflict, &str) -> serde_json::Value;
+
+/// Decides and appends, on a thread and a connection of its own.
+pub struct Executor {
+    queue: Arc<Queue>,
+    writer: LogWriter,
+    memo: Memo,
+    conflict_body: ConflictBody,
+}
+
+impl Executor {
+    /// Starts the executor's thread; it ends when the queue is closed and empty.
+    pub fn start(
+        queue: Arc<Queue>,
+        options: PgConnectOptions,
+        clock: Clock,
+        conflict_body: ConflictBody,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut executor =
+            Self { queue, writer: LogWriter::new(options, clock), memo: Memo::new(), conflict_body };
+        std::thread::Builder::new()
+            .name("executor".to_owned())
+            .spawn(move || runtime.block_on(executor.run()))
+    }
+
+    async fn run(&mut self) {
+        while self.queue.wait().await {
+            // The lock first: what arrives while we wait for it is in the batch too.
+            match self.writer.lock().await {
+                Ok(locked) => {
+                    let tickets = self.queue.take();
+                    let attempt = attempt(locked, &mut self.memo, &tickets, self.conflict_body, false).await;
+                    self.settle(tickets, attempt).await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "log can't be locked");
+                    counter!("quittance_lock_failures_total").increment(1);
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Brings every ticket of a batch to its end: answered, or tried again, in halves where one of them
+    /// must be at fault.
+    async fn settle(&mut self, tickets: Vec<Ticket>, first: Result<Vec<Answered>, StoreError>) {
+        let mut work = vec![(tickets, Some(first), false)];
+        while let Some((tickets, done, may_have_committed)) = work.pop() {
+            let attempt = match done {
+                Some(attempt) => attempt,
+                None => self.again(&tickets, may_have_committed).await,
+            };
+            match attempt {
+                Ok(answers) => {
+                    tickets.into_iter().zip(answers).for_each(|(ticket, answer)| ticket.answer(answer))
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        commands = tickets.len(),
+                        "batch is tried again"
+                    );
+                    counter!("quittance_batch_retries_total").increment(1);
+                    let unknown = may_have_committed || matches!(error, StoreError::CommitUnknown(_));
+                    if matches!(error, StoreError::VersionMismatch { .. }) {
+                        self.memo.distrust();
+                    }
+                    let tickets = drop_late(tickets, unknown);
+                    if !tickets.is_empty() {
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                        work.push((tickets, None, unknown));
+                    }
+                }
+                Err(error) => {
+                    let mut tickets = tickets;
+                    let second = tickets.split_off(tickets.len() / 2);
+                    if tickets.is_empty() {
+                        refuse_alone(second, &error);
+                    } else {
+                        counter!("quittance_batch_halvings_total").increment(1);
+                        work.push((second, None, may_have_committed));
+                        work.push((tickets, None, may_have_committed));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn again(
+        &mut self,
+        tickets: &[Ticket],
+        may_have_committed: bool,
+    ) -> Result<Vec<Answered>, StoreError> {
+        let locked = self.writer.lock().await?;
+        attempt(locked, &mut self.memo, tickets, self.conflict_body, may_have_committed).await
+    }
+}
+
+/// Drops what can't be tried again before its deadline.
+fn drop_late(tickets: Vec<Ticket>, may_have_committed: bool) -> Vec<Ticket> {
+    let refusal = if may_have_committed { Refusal::Unknown } else { Refusal::StoreUnavailable };
+    let (late, rest): (Vec<_>, Vec<_>) = tickets.into_iter().partition(Ticket::is_late);
+    late.into_iter().for_each(|ticket| ticket.answer(Answered::Refused(refusal)));
+    rest
+}
+
+/// Answers the one command that PostgreSQL refuses whatever it is batched with.
+fn refuse_alone(tickets: Vec<Ticket>, error: &StoreError) {
+    for ticket in tickets {
+        counter!("quittance_commands_failed_total").increment(1);
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            request.id = ticket.order.request_id,
+            "command failed in the store"
+        );
+        ticket.answer(Answered::Refused(Refusal::Failed));
+    }
+}
+
+/// Decides the tickets' orders under the lock and commits what comes of them.
+async fn attempt(
+    mut locked: Locked<'_>,
+    memo: &mut Memo,
+    tickets: &[Ticket],
+    conflict_body: ConflictBody,
+    may_have_committed: bool,
+) -> Result<Vec<Answered>, StoreError> {
+    if tickets.is_empty() {
+        locked.roll_back().await;
+        return Ok(Vec::new());
+    }
+    tickets
+        .iter()
+        .for_each(|ticket| histogram!("quittance_queue_wait_seconds").record(ticket.since.elapsed()));
+    histogram!("quittance_batch_commands").record(u32::try_from(tickets.len()).unwrap_or(u32::MAX));
+    let recorded_at = match locked.recorded_at() {
+        Ok(moment) => moment,
+        Err(skew) => {
+            tracing::error!(error = &skew as &dyn std::error::Error, "commands are refused");
+            locked.roll_back().await;
+            return Ok(vec![Answered::Refused(Refusal::ClockSkew); tickets.len()]);
+        }
+    };
+    memo.check(locked.head());
+    let orders: Vec<&Order> = tickets.iter().map(|ticket| &ticket.order).collect();
+    let mut deciding = Deciding::begin(locked.head(), recorded_at, conflict_body);
+    deciding.recall(&mut locked, &orders, may_have_committed).await?;
+    let fresh: Vec<&Command> =
+        orders.iter().filter(|order| !deciding.knows(order)).map(|order| &order.command).collect();
+    deciding.look_up(&mut locked, memo, &fresh).await?;
+    let mut answers = Vec::with_capacity(orders.len());
+    for order in orders {
+        if !deciding.knows(order) {
+            deciding.look_up(&mut locked, memo, &[&order.command]).await?;
+        }
+        answers.push(deciding.answer(order)?);
+    }
+    let (state, batch, head) = deciding.finish();
+    if batch.outcomes.is_empty() {
+        locked.roll_back().await;
+        return Ok(answers);
+    }
+    let started = std::time::Instant::now();
+    locked.commit(&batch).await?;
+    histogram!("quittance_append_seconds").record(started.elapsed());
+    counter!("quittance_events_total").increment(batch.events.len() as u64);
+    memo.absorb(state, head);
+    Ok(answers)
+}
+
+/// An earlier outcome, and the event at its position where that matters: after a commit that we did not
+/// hear of, an outcome can be the order's own.
+struct Known {
+    outcome: Outcome,
+    event_id: Option<String>,
+}
+
+impl Known {
+    fn is_of(&self, order: &Order) -> bool {
+        let Some(event_id) = &self.event_id else { return false };
+        order.event_ids.iter().any(|own| own.to_string() == *event_id)
+    }
+}
+
+/// A batch while it is decided.
+struct Deciding {
+    state: State,
+    batch: Batch,
+    /// The position and leaf hash of the last event, decided or stored.
+    head: (u64, LeafHash),
+    /// Outcomes by idempotency key, stored or decided before in this batch.
+    known: HashMap<Uuid, Known>,
+    /// The versions of the rows as they were looked up.
+    versions: HashMap<Key, u64>,
+    conflict_body: ConflictBody,
+}
+
+impl Deciding {
+    fn begin(head: Head, recorded_at: Timestamp, conflict_body: ConflictBody) -> Self {
+        Self {
+            state: State::default(),
+            batch: Batch::new(recorded_at),
+            head: (head.position, head.leaf_hash),
+            known: HashMap::new(),
+            versions: HashMap::new(),
+            conflict_body,
+        }
+    }
+
+    /// Finds the outcomes that earlier requests with the same keys have.
+    async fn recall(
+        &mut self,
+        locked: &mut Locked<'_>,
+        orders: &[&Order],
+        may_have_committed: bool,
+    ) -> Result<(), StoreError> {
+        let keys: Vec<Uuid> = orders.iter().map(|order| order.idempotency.key).collect();
+        for (key, outcome) in locked.outcomes(&keys).await? {
+            let event_id =
+                if may_have_committed { locked.event_id_at(outcome.position).await? } else { None };
+            self.known.insert(key, Known { outcome, event_id });
+        }
+        Ok(())
+    }
+
+    fn knows(&self, order: &Order) -> bool {
+        self.known.contains_key(&order.idempotency.key)
+    }
+
+    /// Learns what the commands need: from the memo, else from the log. What is found can lead to more.
+    async fn look_up(
+        &mut self,
+        locked: &mut Locked<'_>,
+        memo: &mut Memo,
+        commands: &[&Command],
+    ) -> Result<(), StoreError> {
+        loop {
+            let mut missing = Vec::new();
+            let mut needed: Vec<Key> =
+                commands.iter().flat_map(|command| self.state.needs(command)).collect();
+            needed.sort_unstable();
+            needed.dedup();
+            if needed.is_empty() {
+                return Ok(());
+            }
+            for key in needed {
+                match memo.find(&key) {
+                    Some(record) => self.learn(key, record),
+                    None => missing.push(key),
+                }
+            }
+            if !missing.is_empty() {
+                counter!("quittance_memo_misses_total").increment(missing.len() as u64);
+                for (key, record) in locked.load(&missing).await? {
+                    self.learn(key, record);
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, key: Key, record: Option<Record>) {
+        let version = record.as_ref().and_then(Record::row).map_or(0, |row| row.version);
+        self.versions.insert(key, version);
+        self.state.learn(key, record);
+    }
+
+    /// Answers one order: from an earlier outcome, or by deciding it.
+    fn answer(&mut self, order: &Order) -> Result<Answered, StoreError> {
+        if let Some(known) = self.known.get(&order.idempotency.key) {
+            return Ok(if known.outcome.fingerprint == order.idempotency.fingerprint {
+                Answered::Outcome { outcome: known.outcome.clone(), replayed: !known.is_of(order) }
+            } else {
+                Answered::Refused(Refusal::KeyReused)
+            });
+        }
+        let context = Context { now: self.batch.recorded_at, event_ids: order.event_ids };
+        let (status, answer) = match self.state.decide(&order.command, &context) {
+            Ok(drafts) => self.carry_out(order, drafts)?,
+            Err(Rejection::NotFound) => return Ok(Answered::Refused(Refusal::NotFound)),
+            Err(Rejection::CurrencyMismatch) => return Ok(Answered::Refused(Refusal::CurrencyMismatch)),
+            Err(Rejection::Conflict(conflict)) => {
+                (409, (self.conflict_body)(&conflict, order.request_id.as_deref().unwrap_or_default()))
+            }
+        };
+        let Idempotency { key, fingerprint } = order.idempotency;
+        let outcome = Outcome { key, fingerprint, status, position: self.head.0, answer: answer.to_string() };
+        self.known.insert(key, Known { outcome: outcome.clone(), event_id: None });
+        self.batch.outcomes.push(outcome.clone());
+        Ok(Answered::Outcome { outcome, replayed: false })
+    }
+
+    /// Appends an order's events, and keeps what belongs to them but not into them.
+    fn carry_out(
+        &mut self,
+        order: &Order,
+        drafts: Vec<Draft>,
+    ) -> Result<(u16, serde_json::Value), StoreError> {
+        if !drafts.is_empty() {
+            self.batch.subject_keys.extend(order.subject_key.clone());
+            match &order.command {
+                Command::IssueCard(issue) => {
+                    self.batch.fingerprints.insert(issue.id, issue.fingerprint);
+                    self.learn(Key::CardOf(issue.fingerprint), Some(Record::CardOf(issue.id)));
+                }
+                Command::CreateKey(create) => {
+                    self.batch.secret_hashes.insert(create.id, create.secret_hash);
+                }
+                _ => {}
+            }
+        }
+        let envelopes = drafts
+            .into_iter()
+            .map(|draft| self.append(order, draft))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        resource::render(&order.command, &self.state, &envelopes).ok_or_else(|| StoreError::Corrupt {
+            what: "the state after a decision".to_owned(),
+            source: DecodeError::Unknown,
+        })
+    }
+
+    /// Gives an event its place, and folds it in for the commands behind it.
+    fn append(&mut self, order: &Order, draft: Draft) -> Result<Envelope, StoreError> {
+        let envelope = Envelope {
+            position: self.head.0 + 1,
+            version: self.state.stream_version(draft.stream_id) + 1,
+            recorded_at: self.batch.recorded_at,
+            actor: order.actor.clone(),
+            request_id: order.request_id.clone(),
+            draft,
+        };
+        let canonical = envelope.canonical().map_err(|source| StoreError::Corrupt {
+            what: "a new event".to_owned(),
+            source: source.into(),
+        })?;
+        let leaf_hash = LeafHash::of(&canonical);
+        self.state.evolve(&envelope);
+        self.head = (envelope.position, leaf_hash);
+        self.batch.events.push(StoredEvent {
+            position: envelope.position,
+            stream_id: envelope.stream_id().to_string(),
+            version: envelope.version,
+            type_name: envelope.event().type_name(),
+            canonical,
+            leaf_hash,
+        });
+        Ok(envelope)
+    }
+
+    /// Ends the deciding: what is known, what to commit, and the head that it makes.
+    fn finish(mut self) -> (State, Batch, (u64, LeafHash)) {
+        for key in self.state.touched() {
+            if let Some(record) = self.state.get(key)
+                && record.row().is_some()
+            {
+                let expected_version = self.versions.get(key).copied().unwrap_or(0);
+                self.batch.changes.push(Change { key: *key, record: record.clone(), expected_version });
+            }
+        }
+        (self.state, self.batch, self.head)
+    }
+}

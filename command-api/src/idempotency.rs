@@ -1,0 +1,39 @@
+//! One key, one outcome: how a request is recognised when it comes again.
+
+use event_store::lookup::Principal;
+use ledger_core::ids::MerchantId;
+use uuid::Uuid;
+
+use crate::keys::{VersionedKey, hmac};
+
+/// What a request is recognised by. Neither the key nor the body can be told from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Idempotency {
+    /// 16 bytes of an HMAC over the key's owner and the key.
+    pub key: Uuid,
+    /// 16 bytes of an HMAC over method, path and canonical body.
+    pub fingerprint: Uuid,
+}
+
+impl Idempotency {
+    /// Computes both. A merchant's keys are its own; the other roles share theirs by role.
+    ///
+    /// `body` is the RFC 8785 form, without `card.cvc`: not even a keyed hash of a CVC is stored.
+    pub fn of(secret: &VersionedKey, principal: &Principal, key: &str, path: &str, body: &str) -> Self {
+        let owner =
+            principal.merchant_id.map_or_else(|| principal.role.to_string(), |id: MerchantId| id.to_string());
+        Self {
+            key: short(hmac(&secret.bytes, &[b"key", owner.as_bytes(), key.as_bytes()])),
+            fingerprint: short(hmac(&secret.bytes, &[b"request", b"POST", path.as_bytes(), body.as_bytes()])),
+        }
+    }
+
+    /// Makes one that no other request has: for commands that nobody sends twice.
+    pub fn unique() -> Self {
+        Self { key: Uuid::from_bytes(event_store::entropy::bytes()), fingerprint: Uuid::nil() }
+    }
+}
+
+fn short(digest: [u8; 32]) -> Uuid {
+    Uuid::from_u128(digest.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte)))
+}

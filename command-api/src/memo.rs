@@ -1,0 +1,92 @@
+//! What the last batches knew: a memo that saves look-ups, and is never trusted past another writer.
+
+use event_store::reader::Head;
+use ledger_core::state::{Key, Record};
+use ledger_core::{LeafHash, State};
+use lru::LruCache;
+
+/// How large the memo may grow, in bytes of its records.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Records as they were after the batch that this process committed last.
+///
+/// Valid only while the log's head is that batch's: if another process has appended, the generation is
+/// counted up, and older entries are looked up again when they are needed.
+#[derive(Debug)]
+pub struct Memo {
+    entries: LruCache<Key, Entry>,
+    bytes: usize,
+    generation: u64,
+    head: (u64, LeafHash),
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: Option<Record>,
+    generation: u64,
+    bytes: usize,
+}
+
+impl Memo {
+    /// Begins with nothing: no start replays anything.
+    pub fn new() -> Self {
+        Self { entries: LruCache::unbounded(), bytes: 0, generation: 0, head: (0, LeafHash::ZERO) }
+    }
+
+    /// Compares the locked log's head with what this process wrote last.
+    pub fn check(&mut self, head: Head) {
+        let head = (head.position, head.leaf_hash);
+        if head != self.head {
+            self.generation += 1;
+            self.head = head;
+        }
+    }
+
+    /// Finds a record, or that there is none; `None` if it must be looked up.
+    pub fn find(&mut self, key: &Key) -> Option<Option<Record>> {
+        let entry = self.entries.get(key)?;
+        (entry.generation == self.generation).then(|| entry.record.clone())
+    }
+
+    /// Takes over what a committed batch knew; its last event is the new head.
+    pub fn absorb(&mut self, state: State, head: (u64, LeafHash)) {
+        self.head = head;
+        for (key, record) in state.into_records() {
+            let bytes = size(record.as_ref());
+            self.bytes += bytes;
+            if let Some(old) = self.entries.put(key, Entry { record, generation: self.generation, bytes }) {
+                self.bytes -= old.bytes;
+            }
+        }
+        while self.bytes > BYTES_MAX {
+            let Some((_, oldest)) = self.entries.pop_lru() else { break };
+            self.bytes -= oldest.bytes;
+        }
+    }
+
+    /// Forgets everything, after a row was found to be other than remembered.
+    pub const fn distrust(&mut self) {
+        self.generation += 1;
+    }
+}
+
+/// Estimates what a record takes, with its place in the map.
+fn size(record: Option<&Record>) -> usize {
+    const PLACE: usize = 160;
+    PLACE
+        + match record {
+            None => 0,
+            Some(Record::Payment(payment)) => {
+                let details = &payment.details;
+                let boxes = [&details.description, &details.metadata];
+                768 + boxes
+                    .iter()
+                    .filter_map(|sealed| sealed.as_ref())
+                    .map(|sealed| sealed.boxed.len())
+                    .sum::<usize>()
+            }
+            Some(Record::Client(_) | Record::Merchant(_)) => 1024,
+            Some(Record::MerchantBalance(balance)) => 128 + 32 * balance.unsettled.len(),
+            Some(Record::Card(_) | Record::CardOf(_) | Record::ApiKey(_) | Record::ClientBalance(_)) => 128,
+        }
+}

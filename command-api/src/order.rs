@@ -1,0 +1,74 @@
+//! A command on its way: prepared before the queue, answered after the commit.
+
+use event_store::batch::Outcome;
+use ledger_core::Command;
+use ledger_core::ids::{EventId, StreamId};
+use serde_json::Value;
+
+use crate::idempotency::Idempotency;
+
+/// A command with all that was drawn and looked up for it, so that running it again does the same.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What to do.
+    pub command: Command,
+    /// What the request is recognised by.
+    pub idempotency: Idempotency,
+    /// Ids for its events.
+    pub event_ids: [EventId; 2],
+    /// Who asked: the API key's id, or `system:` and a part of the ledger.
+    pub actor: String,
+    /// The request; `None` where the ledger acts by itself.
+    pub request_id: Option<String>,
+    /// The key of a new subject, wrapped; stored if anything is appended.
+    pub subject_key: Option<(StreamId, Vec<u8>)>,
+    /// Roughly how large the command is, in bytes.
+    pub size: usize,
+}
+
+impl Order {
+    /// Draws the ids that two events can need.
+    pub fn draw_event_ids() -> [EventId; 2] {
+        [EventId::new(event_store::entropy::uuid()), EventId::new(event_store::entropy::uuid())]
+    }
+}
+
+/// What became of an order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answered {
+    /// It has an outcome that is durable.
+    Outcome {
+        /// The outcome.
+        outcome: Outcome,
+        /// Whether an earlier request made it.
+        replayed: bool,
+    },
+    /// It has none; the key is free again.
+    Refused(Refusal),
+}
+
+/// Why an order has no outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The object does not exist for this caller.
+    NotFound,
+    /// The amount is in another currency than the object.
+    CurrencyMismatch,
+    /// The idempotency key belongs to another request.
+    KeyReused,
+    /// PostgreSQL's clock is behind the log.
+    ClockSkew,
+    /// The queue waits too long already.
+    QueueFull,
+    /// Not decided before its deadline: certainly not run.
+    DeadlinePassed,
+    /// The store can't be reached: certainly not run.
+    StoreUnavailable,
+    /// The store refused it.
+    Failed,
+    /// It may have run, or may yet run.
+    Unknown,
+}
+
+/// Values for the first answer only: they are not stored, and a replay has `null` in their place.
+pub type Secrets = Vec<(&'static str, Value)>;

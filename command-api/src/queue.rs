@@ -1,0 +1,144 @@
+//! The queue before the executor: bounded in time, not in length.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::order::{Answered, Order, Refusal};
+
+/// An order that waits for so long is dropped undecided.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a handler waits on for an order that was taken up before its deadline.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many orders one batch takes at most, and of how many bytes.
+const BATCH_ORDERS_MAX: usize = 300;
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+const WAITING: u8 = 0;
+const TAKEN: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// An order in the queue, or taken from it.
+#[derive(Debug)]
+pub struct Ticket {
+    /// The order.
+    pub order: Order,
+    /// When it began to wait.
+    pub since: Instant,
+    claim: Arc<AtomicU8>,
+    reply: oneshot::Sender<Answered>,
+}
+
+impl Ticket {
+    /// Tells whether its deadline has passed.
+    pub fn is_late(&self) -> bool {
+        self.since.elapsed() >= DEADLINE
+    }
+
+    /// Answers the handler, if it still waits.
+    pub fn answer(self, answered: Answered) {
+        let _ = self.reply.send(answered);
+    }
+}
+
+/// Orders that wait for the executor.
+#[derive(Debug)]
+pub struct Queue {
+    waiting: Mutex<VecDeque<Ticket>>,
+    arrived: Notify,
+    wait_max: Duration,
+    closed: AtomicU8,
+}
+
+impl Queue {
+    /// Makes a queue that refuses new orders when its oldest has waited for `wait_max`.
+    pub fn new(wait_max: Duration) -> Self {
+        Self { waiting: Mutex::default(), arrived: Notify::new(), wait_max, closed: AtomicU8::new(0) }
+    }
+
+    /// Tells whether a new order would be taken: asked before its body is read.
+    pub fn has_room(&self) -> bool {
+        let waiting = self.lock();
+        let oldest = waiting.front().map_or(Duration::ZERO, |ticket| ticket.since.elapsed());
+        oldest < self.wait_max && self.closed.load(Ordering::Relaxed) == 0
+    }
+
+    /// Queues an order and waits for its answer.
+    ///
+    /// At the deadline an order that still waits is given up: it will certainly not run. One that was
+    /// taken is waited for a while longer, then its outcome is unknown to us, though it may come.
+    pub async fn submit(&self, order: Order) -> Answered {
+        let (reply, mut answer) = oneshot::channel();
+        let claim = Arc::new(AtomicU8::new(WAITING));
+        if self.closed.load(Ordering::Relaxed) != 0 {
+            return Answered::Refused(Refusal::QueueFull);
+        }
+        self.lock().push_back(Ticket { order, since: now(), claim: Arc::clone(&claim), reply });
+        self.arrived.notify_one();
+        if let Ok(answered) = tokio::time::timeout(DEADLINE, &mut answer).await {
+            return answered.unwrap_or(Answered::Refused(Refusal::Unknown));
+        }
+        if claim.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return Answered::Refused(Refusal::DeadlinePassed);
+        }
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(_)) | Err(_) => Answered::Refused(Refusal::Unknown),
+        }
+    }
+
+    /// Waits until an order waits; `false` when the queue is closed and empty.
+    pub async fn wait(&self) -> bool {
+        loop {
+            if !self.lock().is_empty() {
+                return true;
+            }
+            if self.closed.load(Ordering::Acquire) != 0 {
+                return false;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Takes what waits, oldest first, up to a batch; what was given up or is late is dropped.
+    pub fn take(&self) -> Vec<Ticket> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        let mut waiting = self.lock();
+        while let Some(next) = waiting.front() {
+            bytes += next.order.size;
+            if taken.len() >= BATCH_ORDERS_MAX || (bytes > BATCH_BYTES_MAX && !taken.is_empty()) {
+                break;
+            }
+            let Some(ticket) = waiting.pop_front() else { break };
+            let claimed = ticket.claim.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+            match claimed {
+                Ok(_) if ticket.is_late() => ticket.answer(Answered::Refused(Refusal::DeadlinePassed)),
+                Ok(_) => taken.push(ticket),
+                Err(_) => {}
+            }
+        }
+        taken
+    }
+
+    /// Takes no more orders; what waits is still carried out.
+    pub fn close(&self) {
+        self.closed.store(1, Ordering::Release);
+        self.arrived.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Ticket>> {
+        // Nothing panics while it is held; and if it did, the deque would still be whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts a wait. A monotonic clock for durations only; moments come from PostgreSQL.
+fn now() -> Instant {
+    Instant::now()
+}
