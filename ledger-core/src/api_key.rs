@@ -103,3 +103,68 @@ pub fn revoke(key: &ApiKey, context: &Context) -> Vec<Draft> {
 fn draft(id: KeyId, event_id: EventId, event: Event) -> Draft {
     Draft { event_id, stream_id: StreamId::Key(id), event, postings: JournalEntry::none() }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api_key::{Role, UnknownRole};
+    use crate::command::Command;
+    use crate::event::{ApiKeyCreated, ApiKeyRevoked, Event};
+    use crate::rejection::Rejection;
+    use crate::testing::*;
+
+    const ROLES: [Role; 4] = [Role::Operator, Role::Merchant, Role::Auditor, Role::Analyst];
+
+    #[test]
+    fn a_key_is_created_and_its_secret_is_nowhere() {
+        for role in [Role::Operator, Role::Auditor, Role::Analyst] {
+            let ledger = Ledger::new().when(create_key(7, role, None));
+            let text = ledger.appended()[0].canonical().unwrap();
+            assert!(!text.contains("secret") && !text.contains(&"07".repeat(32)), "{text}");
+            let found = ledger.state.api_key(key(7)).unwrap();
+            assert!(found.created.role == role && !found.revoked);
+            ledger.then([Event::ApiKeyCreated(ApiKeyCreated { role, merchant_id: None })]);
+        }
+    }
+
+    #[test]
+    fn a_merchants_key_is_bound_to_it() {
+        let created = ApiKeyCreated { role: Role::Merchant, merchant_id: Some(merchant(1)) };
+        Ledger::shop()
+            .when(create_key(7, Role::Merchant, Some(merchant(1))))
+            .then([Event::ApiKeyCreated(created)]);
+    }
+
+    #[test]
+    fn no_key_for_nobody() {
+        Ledger::shop()
+            .when(create_key(7, Role::Merchant, Some(merchant(2))))
+            .then_rejected(Rejection::NotFound);
+    }
+
+    #[test]
+    fn a_key_is_revoked_once() {
+        let ledger = Ledger::new()
+            .given(create_key(7, Role::Auditor, None))
+            .when(Command::RevokeKey(key(7)))
+            .then([Event::ApiKeyRevoked(ApiKeyRevoked {})])
+            .when(Command::RevokeKey(key(7)))
+            .then_nothing();
+        let found = ledger.state.api_key(key(7)).unwrap();
+        assert!(found.revoked);
+        assert_eq!(found.stamp.version, 2);
+    }
+
+    #[test]
+    fn an_unknown_key_is_not_found() {
+        Ledger::new().when(Command::RevokeKey(key(7))).then_rejected(Rejection::NotFound);
+    }
+
+    #[test]
+    fn roles_are_told_by_name() {
+        for role in ROLES {
+            assert_eq!(role.to_string().parse(), Ok(role));
+            assert_eq!(serde_json::to_value(role).unwrap(), role.name());
+        }
+        assert_eq!("root".parse::<Role>(), Err(UnknownRole));
+    }
+}

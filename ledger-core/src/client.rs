@@ -53,7 +53,8 @@ pub fn deposit(
     context: &Context,
 ) -> Result<Vec<Draft>, Rejection> {
     let MoveCash { client_id, amount, reference } = command.clone();
-    if !balance.has_room_for(amount.amount) {
+    // No request holds less than one; an event of it would tell of money that never moved.
+    if amount.amount <= 0 || !balance.has_room_for(amount.amount) {
         return Err(Conflict::BalanceLimitExceeded { limit: Money::new(BALANCE_MAX, amount.currency) }.into());
     }
     let entry =
@@ -73,7 +74,7 @@ pub fn withdraw(
     context: &Context,
 ) -> Result<Vec<Draft>, Rejection> {
     let MoveCash { client_id, amount, reference } = command.clone();
-    if amount.amount > balance.available {
+    if !(1..=balance.available).contains(&amount.amount) {
         let available = Money::new(balance.available, amount.currency);
         return Err(Conflict::InsufficientAvailableBalance { available, requested: amount }.into());
     }
@@ -85,4 +86,148 @@ pub fn withdraw(
         event: Event::ClientWithdrawn(CashMoved { amount, reference }),
         postings: entry,
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::{Command, MoveCash, OpenClient};
+    use crate::event::{CashMoved, ClientOpened, Event};
+    use crate::journal::{Account, JournalEntry, Leg, Posting};
+    use crate::money::BALANCE_MAX;
+    use crate::rejection::{Conflict, Rejection};
+    use crate::testing::*;
+
+    #[test]
+    fn a_client_is_opened_with_its_sealed_fields() {
+        let opened = ClientOpened {
+            name: sealed("name"),
+            email: Some(sealed("email")),
+            metadata: Some(sealed("note")),
+        };
+        let ClientOpened { name, email, metadata } = opened.clone();
+        let ledger =
+            Ledger::new().when(Command::OpenClient(OpenClient { id: client(1), name, email, metadata }));
+        let [envelope] = ledger.appended() else { panic!() };
+        assert_eq!(envelope.event(), &Event::ClientOpened(opened.clone()));
+        assert_eq!(envelope.draft.postings, JournalEntry::none());
+        let found = ledger.state.client(client(1)).unwrap();
+        assert_eq!((found.id, found.origin, &found.opened), (client(1), envelope.draft.event_id, &opened));
+    }
+
+    #[test]
+    fn a_deposit_comes_from_the_bank() {
+        let ledger = Ledger::new().given(open_client(1)).when(deposit(1, eur(500)));
+        let postings = ledger.appended()[0].draft.postings.postings().to_vec();
+        let posting = |account, leg| Posting { account, leg };
+        assert_eq!(
+            postings,
+            [
+                posting(Account::HouseBank, Leg::Debit(eur(500))),
+                posting(Account::ClientAvailable(client(1)), Leg::Credit(eur(500))),
+            ]
+        );
+        let moved = CashMoved { amount: eur(500), reference: None };
+        ledger.then([Event::ClientDeposited(moved)]).then_client(1, 500, 0);
+    }
+
+    #[test]
+    fn a_withdrawal_goes_to_the_bank() {
+        let ledger = Ledger::shop().when(withdraw(1, eur(3_000))).then_client(1, 7_000, 0);
+        assert_eq!(ledger.account(Account::HouseBank), 7_000);
+        ledger.then([Event::ClientWithdrawn(CashMoved { amount: eur(3_000), reference: None })]);
+    }
+
+    #[test]
+    fn a_reference_is_kept_sealed() {
+        let cash = MoveCash { client_id: client(1), amount: eur(1), reference: Some(sealed("salary")) };
+        let moved = CashMoved { amount: eur(1), reference: Some(sealed("salary")) };
+        Ledger::shop()
+            .when(Command::Deposit(cash.clone()))
+            .then([Event::ClientDeposited(moved.clone())])
+            .when(Command::Withdraw(cash))
+            .then([Event::ClientWithdrawn(moved)]);
+    }
+
+    #[test]
+    fn nobody_has_no_money() {
+        Ledger::new()
+            .when(deposit(1, eur(1)))
+            .then_rejected(Rejection::NotFound)
+            .when(withdraw(1, eur(1)))
+            .then_rejected(Rejection::NotFound);
+    }
+
+    #[test]
+    fn all_can_be_withdrawn_and_not_a_cent_more() {
+        Ledger::shop()
+            .when(withdraw(1, eur(10_001)))
+            .then_rejected(not_covered(10_000, 10_001))
+            .when(withdraw(1, eur(10_000)))
+            .then_types(["client.withdrawn"])
+            .then_client(1, 0, 0)
+            .when(withdraw(1, eur(1)))
+            .then_rejected(not_covered(0, 1));
+    }
+
+    #[test]
+    fn held_money_cannot_be_withdrawn() {
+        Ledger::shop()
+            .given(hold(1, eur(4_000)))
+            .when(withdraw(1, eur(6_001)))
+            .then_rejected(not_covered(6_000, 6_001))
+            .when(withdraw(1, eur(6_000)))
+            .then_client(1, 0, 4_000);
+    }
+
+    #[test]
+    fn each_currency_has_its_own_balance() {
+        let ledger = Ledger::shop().given(deposit(1, jpy(7))).when(withdraw(1, jpy(8)));
+        let conflict = Conflict::InsufficientAvailableBalance { available: jpy(7), requested: jpy(8) };
+        ledger.then_rejected(conflict).when(withdraw(1, jpy(7))).then_client(1, 10_000, 0);
+    }
+
+    #[test]
+    fn a_balance_may_reach_its_limit_and_not_pass_it() {
+        Ledger::new()
+            .given(open_client(1))
+            .given(deposit(1, eur(BALANCE_MAX - 1)))
+            .when(deposit(1, eur(2)))
+            .then_rejected(past_the_limit())
+            .when(deposit(1, eur(1)))
+            .then_client(1, BALANCE_MAX, 0)
+            .when(deposit(1, eur(1)))
+            .then_rejected(past_the_limit())
+            .when(deposit(1, jpy(BALANCE_MAX)))
+            .then_types(["client.deposited"]);
+    }
+
+    #[test]
+    fn held_money_counts_towards_the_limit() {
+        Ledger::shop()
+            .given(hold(1, eur(10_000)))
+            .when(deposit(1, eur(BALANCE_MAX - 9_999)))
+            .then_rejected(past_the_limit())
+            .when(deposit(1, eur(BALANCE_MAX - 10_000)))
+            .then_client(1, BALANCE_MAX - 10_000, 10_000);
+    }
+
+    #[test]
+    fn amounts_that_no_request_has_move_nothing() {
+        for amount in [0, -1, i64::MIN] {
+            Ledger::shop().when(deposit(1, eur(amount))).then_rejected(past_the_limit());
+        }
+        Ledger::shop().when(deposit(1, eur(i64::MAX))).then_rejected(past_the_limit());
+        for amount in [0, -1, i64::MIN, i64::MAX] {
+            Ledger::shop().when(withdraw(1, eur(amount))).then_rejected(not_covered(10_000, amount));
+        }
+    }
+
+    #[test]
+    fn every_movement_counts_in_the_stream() {
+        let ledger = Ledger::shop().later(5).given(withdraw(1, eur(1)));
+        let stamp = ledger.state.client(client(1)).unwrap().stamp;
+        assert_eq!((stamp.version, stamp.position), (3, 5));
+        assert_eq!(stamp.created_at, BEGIN.parse().unwrap());
+        assert_eq!(stamp.updated_at, stamp.created_at.plus_micros(5));
+    }
 }

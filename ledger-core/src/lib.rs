@@ -29,6 +29,8 @@ pub mod personal;
 pub mod rejection;
 pub mod stamp;
 pub mod state;
+#[cfg(test)]
+mod testing;
 pub mod time;
 
 pub use command::Command;

@@ -71,3 +71,95 @@ pub fn change_settings(command: &ChangeSettings, merchant: &Merchant, context: &
 fn draft(id: MerchantId, event_id: EventId, event: Event) -> Draft {
     Draft { event_id, stream_id: StreamId::Merchant(id), event, postings: JournalEntry::none() }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::command::{ChangeSettings, Command, OpenMerchant};
+    use crate::event::{Event, MerchantOpened, Settings};
+    use crate::fee::RefundFee;
+    use crate::rejection::Rejection;
+    use crate::testing::*;
+
+    #[test]
+    fn a_merchant_is_opened_with_its_settings() {
+        let (name, metadata) = ("Corner shop".to_owned(), Some(json!({ "district": "north" })));
+        let opened = MerchantOpened { name, metadata, settings: settings() };
+        let MerchantOpened { name, metadata, settings } = opened.clone();
+        let command = OpenMerchant { id: merchant(1), name, metadata, settings };
+        let ledger = Ledger::new().when(Command::OpenMerchant(command));
+        let found = ledger.state.merchant(merchant(1)).unwrap();
+        assert_eq!(
+            (&found.name, &found.metadata, &found.settings),
+            (&opened.name, &opened.metadata, &opened.settings)
+        );
+        ledger.then([Event::MerchantOpened(opened)]);
+    }
+
+    /// Changes one setting of a merchant that has the standard ones.
+    fn changes_to(edit: impl FnOnce(&mut ChangeSettings), expected: Settings) {
+        let expected = Settings { fee_version: 2, ..expected };
+        let ledger = Ledger::shop().when(change_settings(1, edit));
+        assert_eq!(ledger.state.merchant(merchant(1)).unwrap().settings, expected);
+        assert_eq!(ledger.state.merchant(merchant(1)).unwrap().stamp.version, 2);
+        ledger.then([Event::MerchantSettingsChanged(expected)]);
+    }
+
+    #[test]
+    fn what_is_not_said_stays() {
+        let lower = fee("0.5", &[]);
+        changes_to(|change| change.fee = Some(lower.clone()), Settings { fee: lower.clone(), ..settings() });
+        changes_to(
+            |change| change.settlement_delay_days = Some(30),
+            Settings { settlement_delay_days: 30, ..settings() },
+        );
+        changes_to(
+            |change| change.refund_fee = Some(RefundFee::Kept),
+            Settings { refund_fee: RefundFee::Kept, ..settings() },
+        );
+        let limit = vec![eur(500), jpy(70)];
+        changes_to(
+            |change| change.negative_limit = Some(limit.clone()),
+            Settings { negative_limit: limit.clone(), ..settings() },
+        );
+    }
+
+    #[test]
+    fn a_list_can_be_emptied() {
+        let ledger = Ledger::shop()
+            .given(change_settings(1, |change| change.negative_limit = Some(vec![eur(5)])))
+            .given(change_settings(1, |change| change.negative_limit = Some(Vec::new())));
+        let found = ledger.state.merchant(merchant(1)).unwrap();
+        assert_eq!(found.settings, Settings { fee_version: 3, ..settings() });
+    }
+
+    #[test]
+    fn settings_as_they_are_change_nothing() {
+        Ledger::shop()
+            .when(change_settings(1, |_| {}))
+            .then_nothing()
+            .when(change_settings(1, |change| {
+                change.fee = Some(settings().fee);
+                change.settlement_delay_days = Some(2);
+                change.refund_fee = Some(RefundFee::Returned);
+                change.negative_limit = Some(Vec::new());
+            }))
+            .then_nothing()
+            .when(change_settings(1, |change| change.fee = Some(fee("1.4", &[eur(25)]))))
+            .then_nothing();
+    }
+
+    #[test]
+    fn nobody_has_no_settings() {
+        Ledger::new().when(change_settings(1, |_| {})).then_rejected(Rejection::NotFound);
+    }
+
+    #[test]
+    fn merchants_do_not_share_settings() {
+        let ledger = Ledger::shop()
+            .given(open_merchant(2))
+            .given(change_settings(2, |change| change.settlement_delay_days = Some(0)));
+        assert_eq!(ledger.state.merchant(merchant(1)).unwrap().settings, settings());
+    }
+}

@@ -1,0 +1,486 @@
+//! A ledger in memory, for the tests beside the aggregates.
+//!
+//! [`Ledger`] looks up, decides, numbers and folds as the executor does, and checks after each command
+//! what must hold after any. Commands are made by short functions; objects are numbered: `client(1)`.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::api_key::Role;
+use crate::card_number::{Brand, Expiry, Fingerprint};
+use crate::command::{
+    Authorize, Capture, ChangeCard, ChangeSettings, Command, Context, CreateKey, IssueCard, MoveCash,
+    OpenClient, OpenMerchant, Refund, Void,
+};
+use crate::envelope::{Draft, Envelope};
+use crate::event::{
+    CaptureMode, Event, PaymentCaptured, PaymentCard, PaymentDetails, PaymentRefunded, Settings,
+};
+use crate::fee::{FeeSchedule, RefundFee};
+use crate::ids::{CardId, ClientId, EventId, KeyId, MerchantId, PaymentId, RefundId, StreamId};
+use crate::journal::{Account, Owner, Side};
+use crate::money::{BALANCE_MAX, Currency, Money};
+use crate::payment::Status;
+use crate::personal::Sealed;
+use crate::rejection::{Conflict, Rejection};
+use crate::state::{Key, Record, State};
+use crate::time::Timestamp;
+
+/// When every test begins.
+pub(crate) const BEGIN: &str = "2026-11-24T08:00:00.000000Z";
+
+/// The ledger of one test. Each step takes it and gives it back: `given`, `when`, `then`.
+pub(crate) struct Ledger {
+    pub(crate) state: State,
+    now: Timestamp,
+    event_ids: u128,
+    position: u64,
+    accounts: BTreeMap<(Account, Currency), i128>,
+    outcome: Result<Vec<Envelope>, Rejection>,
+}
+
+impl Ledger {
+    /// Begins with an empty log.
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::default(),
+            now: BEGIN.parse().unwrap(),
+            event_ids: 0,
+            position: 0,
+            accounts: BTreeMap::new(),
+            outcome: Ok(Vec::new()),
+        }
+    }
+
+    /// Begins with a client that has 100.00 EUR and a card, and a merchant that pays 1.40 % + 0.25 EUR.
+    pub(crate) fn shop() -> Self {
+        Self::new()
+            .given(open_client(1))
+            .given(deposit(1, eur(10_000)))
+            .given(issue_card(1, 1))
+            .given(open_merchant(1))
+    }
+
+    /// Carries out a command that must succeed.
+    pub(crate) fn given(self, command: Command) -> Self {
+        let ledger = self.when(command);
+        assert!(ledger.outcome.is_ok(), "given: {:?}", ledger.outcome);
+        ledger
+    }
+
+    /// Decides a command and appends what comes out.
+    pub(crate) fn when(mut self, command: Command) -> Self {
+        self.look_up(&command);
+        let context = Context { now: self.now, event_ids: [self.event_id(), self.event_id()] };
+        let drafts = self.state.decide(&command, &context);
+        assert_eq!(self.state.decide(&command, &context), drafts, "decided twice (I4)");
+        self.outcome = drafts.map(|drafts| drafts.into_iter().map(|draft| self.append(draft)).collect());
+        // A card's event does not hold its fingerprint, so the executor learns it from the command.
+        if let (Command::IssueCard(issue), Ok(_)) = (&command, &self.outcome) {
+            self.state.learn(Key::CardOf(issue.fingerprint), Some(Record::CardOf(issue.id)));
+        }
+        self.check();
+        self
+    }
+
+    /// Lets hours, days or microseconds pass.
+    pub(crate) fn later(mut self, micros: i64) -> Self {
+        self.now = self.now.plus_micros(micros);
+        self
+    }
+
+    /// Lets days pass.
+    pub(crate) fn days_later(mut self, days: u32) -> Self {
+        self.now = self.now.plus_days(days);
+        self
+    }
+
+    /// Stands for a settlement, which no command makes yet: so much EUR becomes available.
+    pub(crate) fn settled(mut self, n: u8, amount: i64) -> Self {
+        let mut balance = self.state.merchant_balance(merchant(n), euro());
+        *balance.unsettled.values_mut().next().unwrap() -= amount;
+        balance.pending -= amount;
+        balance.available += amount;
+        self.state.learn(Key::MerchantBalance(merchant(n), euro()), Some(Record::MerchantBalance(balance)));
+        for (account, change) in [
+            (Account::MerchantPending(merchant(n)), -amount),
+            (Account::MerchantAvailable(merchant(n)), amount),
+        ] {
+            *self.accounts.entry((account, euro())).or_default() += i128::from(change);
+        }
+        self
+    }
+
+    /// The last command made exactly these events.
+    pub(crate) fn then(self, events: impl IntoIterator<Item = Event>) -> Self {
+        let found: Vec<_> = self.appended().iter().map(|envelope| envelope.event().clone()).collect();
+        assert_eq!(found, events.into_iter().collect::<Vec<_>>());
+        self
+    }
+
+    /// The last command made events of these types.
+    pub(crate) fn then_types<const N: usize>(self, types: [&str; N]) -> Self {
+        let found: Vec<_> = self.appended().iter().map(|envelope| envelope.event().type_name()).collect();
+        assert_eq!(found, types);
+        self
+    }
+
+    /// The last command found everything as it wished.
+    pub(crate) fn then_nothing(self) -> Self {
+        self.then_types([])
+    }
+
+    /// The last command was rejected.
+    pub(crate) fn then_rejected(self, why: impl Into<Rejection>) -> Self {
+        assert_eq!(self.outcome, Err(why.into()));
+        self
+    }
+
+    /// A client has so much available and so much held, in EUR.
+    pub(crate) fn then_client(self, n: u8, available: i64, held: i64) -> Self {
+        let balance = self.state.client_balance(client(n), euro());
+        assert_eq!((balance.available, balance.held), (available, held), "client's available, held");
+        self
+    }
+
+    /// A merchant has so much pending and so much available, in EUR.
+    pub(crate) fn then_merchant(self, n: u8, pending: i64, available: i64) -> Self {
+        let balance = self.state.merchant_balance(merchant(n), euro());
+        assert_eq!(
+            (balance.pending, balance.available),
+            (pending, available),
+            "merchant's pending, available"
+        );
+        self
+    }
+
+    /// The house has earned so much, in EUR.
+    pub(crate) fn then_fees(self, amount: i128) -> Self {
+        assert_eq!(self.account(Account::HouseFees), amount, "fees");
+        self
+    }
+
+    /// A payment stands there.
+    pub(crate) fn then_status(self, n: u8, status: Status) -> Self {
+        assert_eq!(self.state.payment(payment(n)).unwrap().status(), status);
+        self
+    }
+
+    /// Returns an account's balance in EUR.
+    pub(crate) fn account(&self, account: Account) -> i128 {
+        self.accounts.get(&(account, euro())).copied().unwrap_or_default()
+    }
+
+    /// Returns the events of the last command in their places.
+    pub(crate) fn appended(&self) -> &[Envelope] {
+        self.outcome.as_ref().unwrap()
+    }
+
+    /// Returns the last command's capture.
+    pub(crate) fn captured(&self) -> &PaymentCaptured {
+        let mut captures = self.appended().iter().filter_map(|envelope| match envelope.event() {
+            Event::PaymentCaptured(captured) => Some(captured),
+            _ => None,
+        });
+        captures.next_back().unwrap()
+    }
+
+    /// Returns the last command's refund.
+    pub(crate) fn refunded(&self) -> &PaymentRefunded {
+        let mut refunds = self.appended().iter().filter_map(|envelope| match envelope.event() {
+            Event::PaymentRefunded(refunded) => Some(refunded),
+            _ => None,
+        });
+        refunds.next_back().unwrap()
+    }
+
+    /// Finds nothing for whatever the command needs and nobody knows yet.
+    fn look_up(&mut self, command: &Command) {
+        for _ in 0..4 {
+            for key in self.state.needs(command) {
+                self.state.learn(key, None);
+            }
+        }
+        assert_eq!(self.state.needs(command), []);
+    }
+
+    fn event_id(&mut self) -> EventId {
+        self.event_ids += 1;
+        EventId::new(uuid(self.event_ids))
+    }
+
+    fn append(&mut self, draft: Draft) -> Envelope {
+        self.position += 1;
+        let version = self.state.stream_version(draft.stream_id) + 1;
+        let envelope = Envelope {
+            position: self.position,
+            version,
+            recorded_at: self.now,
+            actor: key(1).to_string(),
+            request_id: Some("test".to_owned()),
+            draft,
+        };
+        self.state.evolve(&envelope);
+        assert_eq!(self.state.stream_version(envelope.stream_id()), version, "version (I2)");
+        for posting in envelope.draft.postings.postings() {
+            let account = (posting.account, posting.money().currency);
+            *self.accounts.entry(account).or_default() += i128::from(posting.effect());
+        }
+        envelope
+    }
+
+    /// Checks what holds after any command: the books balance (I3), no account is below its floor or
+    /// past its limit, and the state's balances are the sums of the postings.
+    fn check(&self) {
+        let mut sums = BTreeMap::<Currency, i128>::new();
+        for (&(account, currency), &balance) in &self.accounts {
+            let signed = if account.normal_side() == Side::Debit { -balance } else { balance };
+            *sums.entry(currency).or_default() += signed;
+            let kept = match account {
+                Account::ClientAvailable(id) => self.state.client_balance(id, currency).available,
+                Account::ClientHeld(id) => self.state.client_balance(id, currency).held,
+                Account::MerchantPending(id) => self.state.merchant_balance(id, currency).pending,
+                Account::MerchantAvailable(id) => self.state.merchant_balance(id, currency).available,
+                Account::MerchantReserved(_)
+                | Account::MerchantInTransit(_)
+                | Account::HouseFees
+                | Account::HouseBank
+                | Account::HouseFx
+                | Account::HouseLosses => continue,
+            };
+            assert_eq!(i128::from(kept), balance, "{account} {currency}");
+            assert!(balance <= i128::from(BALANCE_MAX), "{account} {currency} passes the limit");
+            assert!(
+                balance >= 0 || matches!(account, Account::MerchantAvailable(_)),
+                "{account} {currency} is below its floor"
+            );
+            if let Some(Owner::Merchant(id)) = account.owner() {
+                let balance = self.state.merchant_balance(id, currency);
+                assert_eq!(balance.pending, balance.unsettled.values().sum::<i64>() - balance.drawn);
+            }
+        }
+        assert!(sums.values().all(|sum| *sum == 0), "Σ of all accounts (I3): {sums:?}");
+    }
+}
+
+/// The id of an object, in the form of a UUIDv7.
+pub(crate) fn uuid(n: u128) -> Uuid {
+    Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0000 | n)
+}
+
+macro_rules! numbered {
+    ($($name:ident -> $id:ident;)+) => {$(
+        pub(crate) fn $name(n: u8) -> $id {
+            $id::new(uuid(n.into()))
+        }
+    )+};
+}
+
+numbered! {
+    client -> ClientId;
+    merchant -> MerchantId;
+    card -> CardId;
+    payment -> PaymentId;
+    refund_id -> RefundId;
+    key -> KeyId;
+}
+
+pub(crate) fn euro() -> Currency {
+    "EUR".parse().unwrap()
+}
+
+pub(crate) fn eur(amount: i64) -> Money {
+    Money::new(amount, euro())
+}
+
+pub(crate) fn jpy(amount: i64) -> Money {
+    Money::new(amount, "JPY".parse().unwrap())
+}
+
+/// Stands for a sealed field: the domain never looks inside.
+pub(crate) fn sealed(text: &str) -> Sealed {
+    Sealed { subject: StreamId::Client(client(1)), boxed: text.to_owned() }
+}
+
+pub(crate) fn expiry() -> Expiry {
+    Expiry::new(11, 2029).unwrap()
+}
+
+pub(crate) fn open_client(n: u8) -> Command {
+    Command::OpenClient(OpenClient { id: client(n), name: sealed("name"), email: None, metadata: None })
+}
+
+pub(crate) fn deposit(n: u8, amount: Money) -> Command {
+    Command::Deposit(MoveCash { client_id: client(n), amount, reference: None })
+}
+
+pub(crate) fn withdraw(n: u8, amount: Money) -> Command {
+    Command::Withdraw(MoveCash { client_id: client(n), amount, reference: None })
+}
+
+/// Issues card `n`, whose number is known by `[n; 32]`, to a client.
+pub(crate) fn issue_card(n: u8, client_n: u8) -> Command {
+    issue_card_of(n, client_n, n)
+}
+
+/// Issues card `n` with the number that is known by `[number; 32]` to a client.
+pub(crate) fn issue_card_of(n: u8, client_n: u8, number: u8) -> Command {
+    Command::IssueCard(IssueCard {
+        id: card(n),
+        client_id: client(client_n),
+        fingerprint: Fingerprint([number; 32]),
+        brand: Brand::Visa,
+        last4: "4242".to_owned(),
+        expiry: expiry(),
+        registered: true,
+        fingerprint_key: 1,
+        cvc_key: 1,
+    })
+}
+
+pub(crate) fn block_card(n: u8) -> Command {
+    Command::BlockCard(ChangeCard { id: card(n), reason: None })
+}
+
+pub(crate) fn unblock_card(n: u8) -> Command {
+    Command::UnblockCard(ChangeCard { id: card(n), reason: None })
+}
+
+/// 1.40 % + 0.25 EUR, settled after two days, given back on refunds, no credit.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        fee: fee("1.40", &[eur(25)]),
+        fee_version: 1,
+        settlement_delay_days: 2,
+        refund_fee: RefundFee::Returned,
+        negative_limit: Vec::new(),
+    }
+}
+
+pub(crate) fn fee(percent: &str, fixed: &[Money]) -> FeeSchedule {
+    FeeSchedule { percent: percent.parse().unwrap(), fixed: fixed.to_vec() }
+}
+
+pub(crate) fn open_merchant(n: u8) -> Command {
+    open_merchant_with(n, settings())
+}
+
+pub(crate) fn open_merchant_with(n: u8, settings: Settings) -> Command {
+    Command::OpenMerchant(OpenMerchant {
+        id: merchant(n),
+        name: "Corner shop".to_owned(),
+        metadata: None,
+        settings,
+    })
+}
+
+/// Changes the settings of a merchant that `edit` sets.
+pub(crate) fn change_settings(n: u8, edit: impl FnOnce(&mut ChangeSettings)) -> Command {
+    let mut change = ChangeSettings {
+        id: merchant(n),
+        fee: None,
+        settlement_delay_days: None,
+        refund_fee: None,
+        negative_limit: None,
+    };
+    edit(&mut change);
+    Command::ChangeSettings(change)
+}
+
+pub(crate) fn create_key(n: u8, role: Role, merchant_id: Option<MerchantId>) -> Command {
+    Command::CreateKey(CreateKey { id: key(n), role, merchant_id, secret_hash: [n; 32] })
+}
+
+/// Pays merchant 1 with card 1, captured at once.
+pub(crate) fn pay(n: u8, amount: Money) -> Command {
+    pay_with(n, amount, |_| {})
+}
+
+/// Pays merchant 1 with card 1, held until it is captured.
+pub(crate) fn hold(n: u8, amount: Money) -> Command {
+    pay_with(n, amount, |pay| pay.details.capture = CaptureMode::Manual)
+}
+
+/// Pays as `edit` wishes.
+pub(crate) fn pay_with(n: u8, amount: Money, edit: impl FnOnce(&mut Authorize)) -> Command {
+    let mut authorize = Authorize {
+        id: payment(n),
+        details: PaymentDetails {
+            merchant_id: merchant(1),
+            amount,
+            card: PaymentCard {
+                id: Some(card(1)),
+                brand: Some(Brand::Visa),
+                last4: "4242".to_owned(),
+                expiry: expiry(),
+            },
+            capture: CaptureMode::Automatic,
+            reference: None,
+            description: None,
+            metadata: None,
+        },
+        number_valid: true,
+        cvc_matches: true,
+    };
+    edit(&mut authorize);
+    Command::Authorize(Box::new(authorize))
+}
+
+/// Captures all that is left of a payment.
+pub(crate) fn capture(n: u8) -> Command {
+    capture_with(n, |_| {})
+}
+
+/// Captures a part of a payment, as its last capture or not.
+pub(crate) fn capture_part(n: u8, amount: Money, is_final: bool) -> Command {
+    capture_with(n, |capture| {
+        capture.amount = Some(amount);
+        capture.is_final = is_final;
+    })
+}
+
+/// Captures as `edit` wishes.
+pub(crate) fn capture_with(n: u8, edit: impl FnOnce(&mut Capture)) -> Command {
+    let mut capture =
+        Capture { payment_id: payment(n), merchant_id: merchant(1), amount: None, is_final: true };
+    edit(&mut capture);
+    Command::Capture(capture)
+}
+
+pub(crate) fn void(n: u8) -> Command {
+    Command::Void(Void { payment_id: payment(n), merchant_id: merchant(1), reason: None })
+}
+
+/// Refunds all that is left of a payment.
+pub(crate) fn refund(n: u8) -> Command {
+    refund_with(n, |_| {})
+}
+
+/// Refunds a part of a payment.
+pub(crate) fn refund_part(n: u8, amount: Money) -> Command {
+    refund_with(n, |refund| refund.amount = Some(amount))
+}
+
+/// Refunds as `edit` wishes.
+pub(crate) fn refund_with(n: u8, edit: impl FnOnce(&mut Refund)) -> Command {
+    let mut refund = Refund {
+        id: refund_id(n),
+        payment_id: payment(n),
+        merchant_id: merchant(1),
+        amount: None,
+        reason: None,
+    };
+    edit(&mut refund);
+    Command::Refund(refund)
+}
+
+/// The rejection of a balance that would pass the limit, in EUR.
+pub(crate) fn past_the_limit() -> Conflict {
+    Conflict::BalanceLimitExceeded { limit: eur(BALANCE_MAX) }
+}
+
+/// The rejection of what a balance does not cover, in EUR.
+pub(crate) fn not_covered(available: i64, requested: i64) -> Conflict {
+    Conflict::InsufficientAvailableBalance { available: eur(available), requested: eur(requested) }
+}
