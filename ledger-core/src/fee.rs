@@ -81,7 +81,7 @@ impl FeeSchedule {
     /// Computes a capture's fee: `min(captured, half_up(captured × percent ÷ 100) + fixed)`.
     pub fn on_capture(&self, captured: Money, first: bool) -> i64 {
         let fixed = if first { amount_in(&self.fixed, captured.currency) } else { 0 };
-        self.percent.of(captured.amount).saturating_add(fixed).min(captured.amount)
+        self.percent.of(captured.amount).saturating_add(fixed).clamp(0, captured.amount.max(0))
     }
 }
 
