@@ -415,3 +415,241 @@ impl State {
         Some(record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api_key::Role;
+    use crate::card::{Card, CardStatus};
+    use crate::card_number::Fingerprint;
+    use crate::client::Client;
+    use crate::command::{Command, Context};
+    use crate::envelope::Envelope;
+    use crate::ids::{EventId, StreamId};
+    use crate::merchant::Merchant;
+    use crate::rejection::Rejection;
+    use crate::state::{Key, Record, State};
+    use crate::testing::*;
+
+    /// The keys that an EUR payment of client 1, card 1 and merchant 1 touches.
+    fn payers() -> [Key; 4] {
+        [
+            Key::Merchant(merchant(1)),
+            Key::MerchantBalance(merchant(1), euro()),
+            Key::Card(card(1)),
+            Key::ClientBalance(client(1), euro()),
+        ]
+    }
+
+    /// A state that knows of the ledger's records only these.
+    fn knowing(ledger: &Ledger, keys: &[Key]) -> State {
+        let mut state = State::default();
+        for key in keys {
+            state.learn(*key, ledger.state.get(key).cloned());
+        }
+        state
+    }
+
+    #[test]
+    fn what_is_new_needs_nothing() {
+        let state = State::default();
+        assert_eq!(state.needs(&open_client(1)), []);
+        assert_eq!(state.needs(&open_merchant(1)), []);
+        assert_eq!(state.needs(&create_key(1, Role::Operator, None)), []);
+    }
+
+    #[test]
+    fn a_command_needs_what_it_names() {
+        let state = State::default();
+        let client_and_balance = [Key::Client(client(1)), Key::ClientBalance(client(1), euro())];
+        assert_eq!(state.needs(&deposit(1, eur(1))), client_and_balance);
+        assert_eq!(state.needs(&withdraw(1, eur(1))), client_and_balance);
+        let number = Key::CardOf(Fingerprint([1; 32]));
+        assert_eq!(state.needs(&issue_card(1, 1)), [Key::Client(client(1)), number]);
+        assert_eq!(state.needs(&block_card(1)), [Key::Card(card(1))]);
+        assert_eq!(state.needs(&unblock_card(1)), [Key::Card(card(1))]);
+        assert_eq!(state.needs(&change_settings(1, |_| {})), [Key::Merchant(merchant(1))]);
+        let bound = create_key(1, Role::Merchant, Some(merchant(1)));
+        assert_eq!(state.needs(&bound), [Key::Merchant(merchant(1))]);
+        assert_eq!(state.needs(&Command::RevokeKey(key(1))), [Key::ApiKey(key(1))]);
+        for command in [capture(1), void(1), refund(1)] {
+            assert_eq!(state.needs(&command), [Key::Payment(payment(1))]);
+        }
+    }
+
+    #[test]
+    fn a_card_leads_to_its_holders_balance() {
+        let ledger = Ledger::shop();
+        let [merchant, merchant_balance, card, client_balance] = payers();
+        let mut state = State::default();
+        assert_eq!(state.needs(&pay(1, eur(1))), [merchant, merchant_balance, card]);
+        state.learn(card, ledger.state.get(&card).cloned());
+        assert_eq!(state.needs(&pay(1, eur(1))), [merchant, merchant_balance, client_balance]);
+        let unknown = pay_with(1, eur(1), |pay| pay.details.card.id = None);
+        assert_eq!(State::default().needs(&unknown), [merchant, merchant_balance]);
+    }
+
+    #[test]
+    fn a_payment_leads_to_its_merchant_and_client() {
+        let ledger = Ledger::shop().given(hold(1, eur(100)));
+        let payment = Key::Payment(payment(1));
+        let [merchant, merchant_balance, _, client_balance] = payers();
+        for command in [capture(1), void(1), refund(1)] {
+            let found = knowing(&ledger, &[payment]).needs(&command);
+            assert_eq!(found, [merchant, merchant_balance, client_balance]);
+        }
+    }
+
+    #[test]
+    fn what_is_known_absent_is_not_needed_again() {
+        let mut state = State::default();
+        for key in [Key::Client(client(1)), Key::ClientBalance(client(1), euro())] {
+            state.learn(key, None);
+        }
+        assert_eq!(state.needs(&deposit(1, eur(1))), []);
+    }
+
+    #[test]
+    fn what_is_needed_is_enough_to_decide() {
+        let ledger = Ledger::shop().given(hold(1, eur(100)));
+        let context = Context { now: BEGIN.parse().unwrap(), event_ids: [EventId::new(uuid(1)); 2] };
+        for command in [
+            pay(2, eur(100)),
+            pay(2, eur(10_001)),
+            capture(1),
+            void(1),
+            refund(1),
+            deposit(1, eur(1)),
+            withdraw(1, eur(10_000)),
+            issue_card_of(2, 1, 1),
+            block_card(1),
+            change_settings(1, |change| change.settlement_delay_days = Some(9)),
+        ] {
+            let mut state = State::default();
+            loop {
+                let needs = state.needs(&command);
+                if needs.is_empty() {
+                    break;
+                }
+                for key in needs {
+                    state.learn(key, ledger.state.get(&key).cloned());
+                }
+            }
+            let all = ledger.state.decide(&command, &context);
+            assert_eq!(state.decide(&command, &context), all, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn looking_up_touches_nothing_and_events_touch_what_they_change() {
+        let ledger = Ledger::new().when(deposit(1, eur(1))).then_rejected(Rejection::NotFound);
+        assert!(ledger.state.touched().is_empty());
+        let ledger = Ledger::shop().given(pay(1, eur(100)));
+        let touched: Vec<_> = ledger.state.touched().iter().copied().collect();
+        let [merchant, merchant_balance, card, client_balance] = payers();
+        assert_eq!(
+            touched,
+            [
+                Key::Client(client(1)),
+                merchant,
+                card,
+                Key::Payment(payment(1)),
+                client_balance,
+                merchant_balance
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stream_begins_at_version_zero_and_counts_its_events() {
+        let streams = |n| {
+            [
+                StreamId::Client(client(n)),
+                StreamId::Merchant(merchant(n)),
+                StreamId::Card(card(n)),
+                StreamId::Payment(payment(n)),
+                StreamId::Key(key(n)),
+            ]
+        };
+        assert_eq!(streams(1).map(|stream| State::default().stream_version(stream)), [0; 5]);
+        let ledger = Ledger::shop()
+            .given(pay(1, eur(100)))
+            .given(change_settings(1, |change| change.settlement_delay_days = Some(0)))
+            .given(block_card(1))
+            .given(create_key(1, Role::Operator, None));
+        assert_eq!(streams(1).map(|stream| ledger.state.stream_version(stream)), [2, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_object_moves_its_money_and_nothing_else() {
+        // As in a state that holds only some records: evolve can't fail (I4).
+        let ledger = Ledger::shop().given(hold(1, eur(100))).given(capture(1));
+        let mut state = State::default();
+        state.evolve(&ledger.appended()[0]);
+        assert_eq!(state.payment(payment(1)), None);
+        let touched: Vec<_> = state.touched().iter().copied().collect();
+        let [_, merchant_balance, _, client_balance] = payers();
+        assert_eq!(touched, [client_balance, merchant_balance]);
+    }
+
+    #[test]
+    fn no_record_passes_for_one_of_another_kind() {
+        let ledger = Ledger::shop();
+        let mut state = State::default();
+        state.learn(Key::Client(client(1)), ledger.state.get(&Key::Card(card(1))).cloned());
+        assert_eq!(state.client(client(1)), None);
+        assert!(matches!(state.get(&Key::Client(client(1))), Some(Record::Card(_))));
+    }
+
+    #[test]
+    fn owners_and_cards_survive_their_rows() {
+        let wrong = pay_with(1, eur(1), |pay| pay.cvc_matches = false);
+        let ledger = Ledger::shop().given(wrong).given(issue_card(2, 1)).given(block_card(2));
+        let client = ledger.state.client(client(1)).unwrap();
+        let text = serde_json::to_string(client).unwrap();
+        assert_eq!(&serde_json::from_str::<Client>(&text).unwrap(), client);
+        let merchant = ledger.state.merchant(merchant(1)).unwrap();
+        let text = serde_json::to_string(merchant).unwrap();
+        assert_eq!(&serde_json::from_str::<Merchant>(&text).unwrap(), merchant);
+        for n in [1, 2] {
+            let found = ledger.state.card(card(n)).unwrap();
+            let text = serde_json::to_string(found).unwrap();
+            let mut read: Card = serde_json::from_str(&text).unwrap();
+            // The row's own version stands in columns of their own.
+            read.row = found.row;
+            assert_eq!(&read, found);
+        }
+        let counted = CardStatus::Active { wrong_attempts: 1 };
+        assert_eq!(ledger.state.card(card(1)).unwrap().status, counted);
+    }
+
+    #[test]
+    fn the_log_folds_to_the_same_state() {
+        let mut log: Vec<Envelope> = Vec::new();
+        let commands = [
+            open_client(1),
+            deposit(1, eur(10_000)),
+            issue_card(1, 1),
+            open_merchant(1),
+            hold(1, eur(5_000)),
+            capture_part(1, eur(2_000), false),
+            refund_part(1, eur(500)),
+            void(1),
+            pay_with(2, eur(1), |pay| pay.cvc_matches = false),
+            pay(3, eur(7_000)),
+            refund(3),
+        ];
+        let ledger = commands.into_iter().fold(Ledger::new(), |ledger, command| {
+            let ledger = ledger.given(command);
+            log.extend_from_slice(ledger.appended());
+            ledger
+        });
+        let mut folded = State::default();
+        for envelope in &log {
+            folded.evolve(envelope);
+        }
+        assert_eq!(folded.touched(), ledger.state.touched());
+        for key in folded.touched() {
+            assert_eq!(folded.get(key), ledger.state.get(key), "{key:?}");
+        }
+    }
+}
