@@ -139,3 +139,41 @@ impl Conflict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{BEGIN, eur};
+
+    #[test]
+    fn every_conflict_has_its_code_its_sentence_and_its_numbers() {
+        let expires_at = BEGIN.parse().unwrap();
+        let (some, requested) = (eur(1), eur(2));
+        let conflicts = [
+            (Conflict::PaymentNotCapturable, json!({})),
+            (Conflict::PaymentNotVoidable, json!({})),
+            (Conflict::PaymentNotRefundable, json!({})),
+            (Conflict::AuthorizationExpired { expires_at }, json!({ "expires_at": BEGIN })),
+            (
+                Conflict::CaptureExceedsAuthorization { capturable: some, requested },
+                json!({ "capturable": some, "requested": requested }),
+            ),
+            (
+                Conflict::RefundExceedsCaptured { refundable: some, requested },
+                json!({ "refundable": some, "requested": requested }),
+            ),
+            (
+                Conflict::InsufficientAvailableBalance { available: some, requested },
+                json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested }),
+            ),
+            (Conflict::CardAlreadyRegistered, json!({})),
+            (Conflict::BalanceLimitExceeded { limit: some }, json!({ "limit": some })),
+        ];
+        let codes = conflicts.each_ref().map(|(conflict, _)| conflict.code());
+        assert_eq!(codes, Conflict::CODES.map(|(code, _)| code));
+        for (conflict, numbers) in conflicts {
+            assert!(conflict.detail().ends_with('.'));
+            assert_eq!(Value::Object(conflict.numbers()), numbers);
+        }
+    }
+}
