@@ -47,6 +47,8 @@ impl DatabaseRole {
             Self::Command => &[
                 "statement_timeout = '5s'",
                 "idle_in_transaction_session_timeout = '3s'",
+                // A plan made while the log was empty would go on scanning it (docs/decisions.md).
+                "enable_seqscan = off",
                 "tcp_user_timeout = '5s'",
                 "tcp_keepalives_idle = 2",
                 "tcp_keepalives_interval = 1",

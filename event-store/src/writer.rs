@@ -361,11 +361,14 @@ async fn events_outcomes_and_balances(
 
 async fn insert_balances(connection: &mut PgConnection, rows: &[BalanceRow]) -> Result<(), StoreError> {
     let columns = BalanceColumns::of(rows)?;
-    sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO balances (owner, currency, available, held, pending, reserved,
                                in_transit, drawn, unsettled, version, position)
          SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                              $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[])",
+                              $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[])
+              AS new (owner, currency, available, held, pending, reserved,
+                      in_transit, drawn, unsettled, version, position)
+         WHERE NOT EXISTS (SELECT FROM balances AS old WHERE old.owner = new.owner AND old.currency = new.currency)",
     )
     .bind(columns.owner)
     .bind(columns.currency)
@@ -380,7 +383,7 @@ async fn insert_balances(connection: &mut PgConnection, rows: &[BalanceRow]) -> 
     .bind(columns.position)
     .execute(connection)
     .await?;
-    Ok(())
+    expect_rows("balances", rows.len() as u64, inserted.rows_affected())
 }
 
 async fn put_owner(

@@ -19,8 +19,12 @@ CREATE TABLE owners (
     position bigint NOT NULL
 );
 
--- All accounts of one owner in one currency: one row to lock, one to write. Clients use available and
+-- All accounts of one owner in one currency: one row to read, one to write. Clients use available and
 -- held, merchants the rest. House accounts have no floor, so the write side does not keep them.
+--
+-- There is one row per owner and currency, although `version` is in the key: so an update finds the row
+-- that it decided on in one step, however many dead ones of a hot account a long snapshot keeps alive
+-- (docs/decisions.md). That there is only one, the insert makes sure of and the auditor checks.
 CREATE TABLE balances (
     owner text NOT NULL,
     currency text NOT NULL,
@@ -33,9 +37,9 @@ CREATE TABLE balances (
     unsettled text NOT NULL,
     version bigint NOT NULL,
     position bigint NOT NULL,
-    CONSTRAINT balances_owner PRIMARY KEY (owner, currency),
+    CONSTRAINT balances_owner PRIMARY KEY (owner, currency, version),
     CONSTRAINT balances_client_floor CHECK (available >= 0 OR owner LIKE 'mer\_%')
-) WITH (fillfactor = 70);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
 -- The number of a card is known by its keyed fingerprint only. `state` is folded from the card's stream
 -- and from the attempts to pay with it.
