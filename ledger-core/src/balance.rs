@@ -1,4 +1,7 @@
 //! What one owner has in one currency, as the write side keeps it.
+//!
+//! Sums stop at the ends of `i64`: what is decided stays within [`BALANCE_MAX`], but a forged log may
+//! hold any amounts, and folding it must not fail (I4).
 
 use std::collections::BTreeMap;
 
@@ -66,8 +69,8 @@ impl ClientBalance {
     /// Applies a posting to one of the client's accounts.
     pub fn post(&mut self, posting: &Posting) {
         match posting.account {
-            Account::ClientAvailable(_) => self.available += posting.effect(),
-            Account::ClientHeld(_) => self.held += posting.effect(),
+            Account::ClientAvailable(_) => add(&mut self.available, posting.effect()),
+            Account::ClientHeld(_) => add(&mut self.held, posting.effect()),
             Account::MerchantPending(_)
             | Account::MerchantAvailable(_)
             | Account::MerchantReserved(_)
@@ -91,10 +94,10 @@ impl MerchantBalance {
     /// Applies a posting to one of the merchant's accounts.
     pub fn post(&mut self, posting: &Posting) {
         match posting.account {
-            Account::MerchantPending(_) => self.pending += posting.effect(),
-            Account::MerchantAvailable(_) => self.available += posting.effect(),
-            Account::MerchantReserved(_) => self.reserved += posting.effect(),
-            Account::MerchantInTransit(_) => self.in_transit += posting.effect(),
+            Account::MerchantPending(_) => add(&mut self.pending, posting.effect()),
+            Account::MerchantAvailable(_) => add(&mut self.available, posting.effect()),
+            Account::MerchantReserved(_) => add(&mut self.reserved, posting.effect()),
+            Account::MerchantInTransit(_) => add(&mut self.in_transit, posting.effect()),
             Account::ClientAvailable(_)
             | Account::ClientHeld(_)
             | Account::HouseFees
@@ -107,14 +110,14 @@ impl MerchantBalance {
     /// Notes what the next settlements need to know of an event: captures by day, and what refunds drew.
     pub fn note(&mut self, event: &Event) {
         if let Event::PaymentCaptured(capture) = event {
-            *self.unsettled.entry(capture.settles_on).or_default() +=
-                capture.amount.amount - capture.fee.amount;
+            let net = capture.amount.amount.saturating_sub(capture.fee.amount);
+            add(self.unsettled.entry(capture.settles_on).or_default(), net);
             if self.unsettled.len() > UNSETTLED_DAYS_MAX {
                 self.join_oldest_days();
             }
         }
         if let Event::PaymentRefunded(refund) = event {
-            self.drawn += refund.drawn.amount;
+            add(&mut self.drawn, refund.drawn.amount);
         }
     }
 
@@ -123,9 +126,14 @@ impl MerchantBalance {
         if let Some((_, oldest)) = self.unsettled.pop_first()
             && let Some(mut next) = self.unsettled.first_entry()
         {
-            *next.get_mut() += oldest;
+            add(next.get_mut(), oldest);
         }
     }
+}
+
+/// Adds to a sum, which stops at the ends of its type.
+pub(crate) const fn add(sum: &mut i64, amount: i64) {
+    *sum = sum.saturating_add(amount);
 }
 
 #[cfg(test)]

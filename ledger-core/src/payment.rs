@@ -10,7 +10,7 @@
 //! The state is amounts; the status is a function of them. Always 0 ≤ captured + released ≤ authorized
 //! and refunded ≤ captured.
 
-use crate::balance::{ClientBalance, MerchantBalance};
+use crate::balance::{ClientBalance, MerchantBalance, add};
 use crate::card::{Card, CardStatus, is_wrong_attempt};
 use crate::command::{Authorize, Capture, Context, Refund, Void};
 use crate::envelope::{Draft, Envelope};
@@ -84,12 +84,12 @@ pub struct Amounts {
 impl Amounts {
     /// Returns what can still be captured, expiry aside.
     pub const fn capturable(&self) -> i64 {
-        self.authorized - self.captured - self.released
+        self.authorized.saturating_sub(self.captured).saturating_sub(self.released)
     }
 
     /// Returns what can still be refunded.
     pub const fn refundable(&self) -> i64 {
-        self.captured - self.refunded
+        self.captured.saturating_sub(self.refunded)
     }
 }
 
@@ -173,14 +173,14 @@ impl Payment {
         let Outcome::Approved(amounts) = &mut self.outcome else { return };
         match envelope.event() {
             Event::PaymentCaptured(event) => {
-                amounts.captured += event.amount.amount;
-                amounts.released += event.released.amount;
-                amounts.fee_taken += event.fee.amount;
+                add(&mut amounts.captured, event.amount.amount);
+                add(&mut amounts.released, event.released.amount);
+                add(&mut amounts.fee_taken, event.fee.amount);
             }
-            Event::PaymentVoided(event) => amounts.released += event.amount.amount,
+            Event::PaymentVoided(event) => add(&mut amounts.released, event.amount.amount),
             Event::PaymentRefunded(event) => {
-                amounts.refunded += event.amount.amount;
-                amounts.fee_returned += event.fee_returned.amount;
+                add(&mut amounts.refunded, event.amount.amount);
+                add(&mut amounts.fee_returned, event.fee_returned.amount);
             }
             Event::ClientOpened(_)
             | Event::ClientDeposited(_)
