@@ -4,6 +4,7 @@
 //! as some release wrote it, and `fixtures/leaf-hashes.txt` their leaf hashes. Nothing writes them again:
 //! a log that was kept for years has to read like this. A new type or shape adds files; a test that
 //! fails here shows a change that would make old logs unreadable, or their hashes wrong.
+#![expect(clippy::unwrap_used, reason = "a fixture that can't be read has to stop the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -248,7 +249,7 @@ fn unbalanced_postings_are_refused() {
 fn amounts_are_whole_numbers() {
     for amount in [json!(100_000.5), json!(1e5), json!("100000"), json!(null), json!(1_u64 << 63)] {
         let result = parse_with("client.deposited.v1.json", |event| {
-            event["data"]["amount"]["amount"] = amount.clone()
+            event["data"]["amount"]["amount"] = amount.clone();
         });
         assert!(is_malformed(&result), "{amount}: {result:?}");
     }
