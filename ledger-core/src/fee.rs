@@ -148,6 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn a_fee_is_never_negative_and_never_overflows() {
+        for fixed in [i64::MIN, -1, i64::MAX] {
+            for percent in ["0", "100"] {
+                for captured in [1, i64::MAX] {
+                    let fee = schedule(percent, &[eur(fixed)]).on_capture(eur(captured), true);
+                    assert!((0..=captured).contains(&fee), "{fixed} {percent} {captured}: {fee}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn percentages_are_plain_decimals() {
         for text in ["0", "1.40", "100", "100.0000", "0.0001"] {
             assert_eq!(text.parse::<Percent>().unwrap().to_string(), text);

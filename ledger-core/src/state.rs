@@ -623,6 +623,25 @@ mod tests {
     }
 
     #[test]
+    fn a_row_counts_the_events_that_changed_it() {
+        let wrong = pay_with(9, eur(1), |pay| pay.cvc_matches = false);
+        let ledger = Ledger::shop().given(pay(1, eur(100))).given(wrong).given(refund(1));
+        let row = |key: Key| {
+            let row = ledger.state.get(&key).unwrap().row().unwrap();
+            (row.version, row.position)
+        };
+        let [merchant, merchant_balance, card, client_balance] = payers();
+        assert_eq!(row(Key::Client(client(1))), (2, 2));
+        assert_eq!(row(merchant), (1, 4));
+        assert_eq!(row(card), (2, 7));
+        assert_eq!(row(client_balance), (4, 8));
+        assert_eq!(row(merchant_balance), (2, 8));
+        for key in [Key::Payment(payment(1)), Key::CardOf(Fingerprint([1; 32]))] {
+            assert_eq!(ledger.state.get(&key).unwrap().row(), None);
+        }
+    }
+
+    #[test]
     fn the_log_folds_to_the_same_state() {
         let mut log: Vec<Envelope> = Vec::new();
         let commands = [

@@ -346,8 +346,9 @@ impl Planner {
             Step::Refund { target, part } => {
                 let (payment_id, merchant_id) = self.target(&target);
                 let amount = self.amount(&target, &part);
+                // Each id twice: a refund is told by its event, whatever its id.
                 self.refunds += 1;
-                let id = RefundId::new(uuid(self.refunds));
+                let id = RefundId::new(uuid(self.refunds / 2));
                 Command::Refund(Refund { id, payment_id, merchant_id, amount, reason: None })
             }
         }
