@@ -257,10 +257,15 @@ impl JournalEntry {
     }
 }
 
-/// Adds to the leg of the same account and currency, or begins one.
+/// Adds to the leg of the same account and currency, or begins one: also where the sum would not fit,
+/// since a leg cut short would not balance.
 fn join(legs: &mut Vec<(Account, Money)>, account: Account, money: Money) {
-    match legs.iter_mut().find(|(known, leg)| *known == account && leg.currency == money.currency) {
-        Some((_, leg)) => leg.amount = leg.amount.saturating_add(money.amount),
+    let fits = |leg: &Money| leg.amount.checked_add(money.amount).is_some();
+    match legs
+        .iter_mut()
+        .find(|(known, leg)| *known == account && leg.currency == money.currency && fits(leg))
+    {
+        Some((_, leg)) => leg.amount += money.amount,
         None => legs.push((account, money)),
     }
 }
@@ -299,6 +304,7 @@ impl From<JournalEntry> for Vec<Posting> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -339,6 +345,16 @@ mod tests {
             vec![line(Account::HouseBank, Leg::Debit(eur(-5))), line(Account::HouseFx, Leg::Credit(eur(-5)))],
         ] {
             assert!(JournalEntry::try_from(postings).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn moves_of_any_amounts_make_a_balanced_entry(moves in prop::collection::vec((0..3_usize, 0..3_usize, any::<i64>()), 0..6)) {
+            let accounts = [Account::HouseBank, Account::HouseFees, Account::HouseLosses];
+            let of = |(debit, credit, amount): (usize, usize, i64)| Move::new(accounts[debit], accounts[credit], eur(amount));
+            let entry = JournalEntry::of(moves.into_iter().map(of));
+            prop_assert_eq!(JournalEntry::try_from(entry.postings().to_vec()), Ok(entry));
         }
     }
 
