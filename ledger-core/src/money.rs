@@ -34,27 +34,30 @@ impl Currency {
     }
 }
 
-/// Finds an active currency with minor units in the ISO 4217 table.
+/// Finds a currency with minor units in the ISO 4217 table, active or not.
 fn iso(code: &str) -> Option<(iso_currency::Currency, u32)> {
     let found = iso_currency::Currency::from_code(code)?;
-    let exponent = found.exponent()?;
-    found.is_superseded().is_none().then_some((found, u32::from(exponent)))
+    Some((found, u32::from(found.exponent()?)))
 }
 
 impl FromStr for Currency {
     type Err = UnsupportedCurrency;
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
-        let letters: [u8; 3] = code.as_bytes().try_into().map_err(|_| UnsupportedCurrency)?;
-        iso(code).map(|_| Self(letters)).ok_or(UnsupportedCurrency)
+        match iso(code) {
+            Some((known, _)) if known.is_superseded().is_none() => code.to_owned().try_into(),
+            _ => Err(UnsupportedCurrency),
+        }
     }
 }
 
 impl TryFrom<String> for Currency {
     type Error = UnsupportedCurrency;
 
+    /// Reads a stored code: events outlive the currencies that they are in (I11).
     fn try_from(code: String) -> Result<Self, Self::Error> {
-        code.parse()
+        let letters = code.as_bytes().try_into().map_err(|_| UnsupportedCurrency)?;
+        iso(&code).map(|_| Self(letters)).ok_or(UnsupportedCurrency)
     }
 }
 
@@ -131,6 +134,13 @@ mod tests {
         for code in ["XAU", "XXX", "XTS", "HRK", "eur", "EURO", "E", "", "€1"] {
             assert_eq!(code.parse::<Currency>(), Err(UnsupportedCurrency), "{code}");
         }
+    }
+
+    #[test]
+    fn reads_stored_money_of_a_currency_that_is_gone() {
+        let stored: Money = serde_json::from_str(r#"{"amount":5,"currency":"HRK"}"#).unwrap();
+        assert_eq!(stored.currency.code(), "HRK");
+        assert!(serde_json::from_str::<Money>(r#"{"amount":5,"currency":"XAU"}"#).is_err());
     }
 
     #[test]
