@@ -1,0 +1,253 @@
+//! The fold: what the ledger is after the events so far, and whether each event was allowed to follow.
+//!
+//! This is the second implementation of the contract. It shares no decision with `ledger-core`: each
+//! type has one rule, in the file of the aggregate that it belongs to, which says what the event must be
+//! after those before it, and which money it must move (§4 of the contract).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use ledger_core::Currency;
+use ledger_core::ids::{CardId, ClientId, EventId, KeyId, MerchantId, PaymentId, RefundId, StreamId};
+
+use super::account::{self, Account, Holder, House, Move, Purpose};
+use super::api_key::ApiKey;
+use super::balance::{Balance, Totals};
+use super::card::Card;
+use super::client::Client;
+use super::event::Event;
+use super::fields::{Fields, Malformed};
+use super::merchant::Merchant;
+use super::moment::Moment;
+use super::payment::{Payment, Refund};
+use super::report::Check;
+use super::subject::{Form, Opened, Vault};
+
+/// The schema version in which all types are written so far.
+const SCHEMA_VERSION: u64 = 1;
+
+/// What an event must be after those before it, and which money it must move.
+type Rule = fn(&mut Ledger, &Event, &mut Desk<'_>) -> Result<Vec<Move>, Malformed>;
+
+/// Every known type: its name, whether it begins a stream, and its rule.
+const TYPES: &[(&str, bool, Rule)] = &[
+    ("api_key.created", true, Ledger::api_key_created),
+    ("api_key.revoked", false, Ledger::api_key_revoked),
+    ("card.blocked", false, Ledger::card_blocked),
+    ("card.issued", true, Ledger::card_issued),
+    ("card.unblocked", false, Ledger::card_unblocked),
+    ("client.deposited", false, Ledger::client_deposited),
+    ("client.opened", true, Ledger::client_opened),
+    ("client.withdrawn", false, Ledger::client_withdrawn),
+    ("merchant.opened", true, Ledger::merchant_opened),
+    ("merchant.settings_changed", false, Ledger::merchant_settings_changed),
+    ("payment.authorized", true, Ledger::payment_authorized),
+    ("payment.captured", false, Ledger::payment_captured),
+    ("payment.declined", true, Ledger::payment_declined),
+    ("payment.refunded", false, Ledger::payment_refunded),
+    ("payment.voided", false, Ledger::payment_voided),
+];
+
+/// The state of the ledger.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) streams: HashMap<StreamId, Stamp>,
+    pub(super) clients: HashMap<ClientId, Client>,
+    pub(super) merchants: HashMap<MerchantId, Merchant>,
+    pub(super) cards: HashMap<CardId, Card>,
+    pub(super) payments: HashMap<PaymentId, Payment>,
+    pub(super) keys: HashMap<KeyId, ApiKey>,
+    pub(super) balances: HashMap<(Holder, Currency), Balance>,
+    pub(super) house: HashMap<(House, Currency), Totals>,
+    pub(super) refunds: HashSet<RefundId>,
+    /// The last refund, for those who list them all.
+    pub(super) refund: Option<Refund>,
+    /// What the next event must be.
+    pub(super) duty: Option<Duty>,
+    events: HashSet<EventId>,
+}
+
+/// Where a stream stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    pub(super) version: u64,
+    pub(super) position: u64,
+    pub(super) created_at: Moment,
+    pub(super) updated_at: Moment,
+}
+
+/// What the next event must be: some events come in pairs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Duty {
+    /// An automatic payment is captured with its authorization.
+    Capture(PaymentId),
+    /// A card is blocked with the attempt that was one wrong too many.
+    Block(CardId),
+}
+
+/// What one event did to one account of a holder.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effect {
+    /// The index of the posting in the event.
+    pub(super) ordinal: usize,
+    pub(super) holder: Holder,
+    pub(super) purpose: Purpose,
+    pub(super) currency: Currency,
+    /// By how much the account was raised, or lowered.
+    pub(super) amount: i128,
+    /// What it held then.
+    pub(super) after: i128,
+}
+
+/// What the rules work with besides the ledger: where findings go, the keys of personal fields, and the
+/// event before.
+pub(super) struct Desk<'a> {
+    pub(super) check: Check<'a>,
+    pub(super) vault: &'a Vault,
+    /// The event before, if it could be read.
+    pub(super) previous: Option<&'a Event>,
+    /// What the event before asked of this one.
+    pub(super) due: Option<Duty>,
+}
+
+impl Desk<'_> {
+    /// Reads a personal field: see [`Vault::open`].
+    pub(super) fn open(
+        &mut self,
+        event: &Event,
+        data: Fields<'_>,
+        field: (&'static str, Form),
+        subject: StreamId,
+    ) -> Result<Opened, Malformed> {
+        self.vault.open(event, data, field, subject, &mut self.check)
+    }
+}
+
+impl Ledger {
+    /// Checks an event against those before it, and folds it in. Postings are taken as they stand, also
+    /// where a rule would have made others: each finding is told once, not at every balance after it.
+    pub(super) fn apply(&mut self, event: &Event, desk: &mut Desk<'_>) -> Vec<Effect> {
+        desk.check.holds(self.events.insert(event.id), "event_id", "an id of its own", event.id);
+        desk.due = self.duty.take();
+        check_duty(event, desk);
+        self.check_actor(event, desk);
+        let known = TYPES.iter().find(|(name, ..)| *name == event.kind);
+        match (known, event.schema_version) {
+            (Some((_, begins, rule)), SCHEMA_VERSION) => self.check_rule(event, *begins, *rule, desk),
+            (_, version) => {
+                let found = format!("version {version} of another");
+                desk.check.note("type", "a known type and schema version", found);
+            }
+        }
+        self.stamp(event, desk);
+        self.post(event, desk)
+    }
+
+    fn check_rule(&mut self, event: &Event, begins: bool, rule: Rule, desk: &mut Desk<'_>) {
+        let begun = self.streams.contains_key(&event.stream);
+        if begins == begun {
+            let wanted = if begins { "the first of its stream" } else { "one of a stream that was begun" };
+            desk.check.note(&event.kind, wanted, format!("version {} of {}", event.version, event.stream));
+            return;
+        }
+        match rule(self, event, desk) {
+            Ok(moves) => {
+                let (expected, found) = (account::sums_of_moves(&moves), account::sums(&event.postings));
+                if expected != found {
+                    let [expected, found] = [expected, found].map(|sums| account::describe(&sums));
+                    desk.check.note("postings", expected, found);
+                }
+            }
+            Err(Malformed { field, wanted }) => desk.check.note(field, wanted, "something else"),
+        }
+    }
+
+    /// Checks that an actor is there and may have done this.
+    fn check_actor(&self, event: &Event, desk: &mut Desk<'_>) {
+        let has_request = event.request.as_ref().is_some_and(|request| !request.is_empty());
+        let allowed = if let Some(part) = event.actor.strip_prefix("system:") {
+            !part.is_empty() && event.request.is_none()
+        } else {
+            let key = event.actor.parse().ok().and_then(|id: KeyId| self.keys.get(&id));
+            has_request && key.is_some_and(|key| key.may_cause(event))
+        };
+        if !allowed {
+            let wanted = "a part of the system without a request, or a key whose role may do this with one";
+            desk.check.note("actor", wanted, "neither");
+        }
+    }
+
+    /// Counts the event in its stream.
+    fn stamp(&mut self, event: &Event, desk: &mut Desk<'_>) {
+        let begun = Stamp { version: 0, position: 0, created_at: event.at, updated_at: event.at };
+        let stamp = self.streams.entry(event.stream).or_insert(begun);
+        desk.check.same("version in the stream", stamp.version.saturating_add(1), event.version);
+        stamp.version = event.version;
+        stamp.position = event.position;
+        stamp.updated_at = event.at;
+    }
+
+    /// Moves the balances and checks them.
+    fn post(&mut self, event: &Event, desk: &mut Desk<'_>) -> Vec<Effect> {
+        if let Some((currency, difference)) = account::unbalanced(&event.postings) {
+            desk.check.note(
+                "postings",
+                "debits equal to credits",
+                format!("{difference} {currency} between them"),
+            );
+        }
+        let mut effects = Vec::new();
+        for (ordinal, posting) in event.postings.iter().enumerate() {
+            let currency = posting.money.currency;
+            match posting.account {
+                Account::Of(holder, purpose) => {
+                    let balance = self.balances.entry((holder, currency)).or_default();
+                    if balance.position != event.position {
+                        balance.version += 1;
+                        balance.position = event.position;
+                    }
+                    let amount = posting.raises();
+                    let after = balance.add(purpose, amount);
+                    effects.push(Effect { ordinal, holder, purpose, currency, amount, after });
+                }
+                Account::House(house) => {
+                    let totals = self.house.entry((house, currency)).or_default();
+                    totals.add(posting.side, posting.money.minor, event.position);
+                }
+            }
+        }
+        let touched: BTreeSet<_> = effects.iter().map(|effect| (effect.holder, effect.currency)).collect();
+        for (holder, currency) in touched {
+            let is_known = match holder {
+                Holder::Client(id) => self.clients.contains_key(&id),
+                Holder::Merchant(id) => self.merchants.contains_key(&id),
+            };
+            desk.check.holds(is_known, "postings", "accounts of those that were opened", holder);
+            if let Some((rule, found)) = self.balances[&(holder, currency)].broken_rule(holder) {
+                desk.check.note(&format!("balance of {holder}"), rule, format!("{found} {currency}"));
+            }
+        }
+        effects
+    }
+
+    /// Returns what a holder has in a currency so far.
+    pub(super) fn balance(&self, holder: Holder, currency: Currency, purpose: Purpose) -> i128 {
+        self.balances.get(&(holder, currency)).map_or(0, |balance| balance.amount(purpose))
+    }
+}
+
+/// Checks that an event is what the one before it asked for.
+fn check_duty(event: &Event, desk: &mut Desk<'_>) {
+    let Some(duty) = desk.due else { return };
+    let (stream, kind) = match duty {
+        Duty::Capture(id) => (StreamId::Payment(id), "payment.captured"),
+        Duty::Block(id) => (StreamId::Card(id), "card.blocked"),
+    };
+    let same_request = desk.previous.is_some_and(|previous| event.is_of_the_request_of(previous));
+    if event.stream != stream || event.kind != kind || !same_request {
+        desk.check.note(
+            "what follows the event before",
+            format!("{kind} of {stream}, for the same request"),
+            "something else",
+        );
+    }
+}
