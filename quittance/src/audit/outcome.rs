@@ -1,0 +1,157 @@
+//! Outcomes: every request that left events has one at its last event, and every answer speaks of an
+//! event that is there.
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::types::Uuid;
+
+use super::event::Event;
+use super::report::{Findings, Place};
+
+/// The outcomes, as compactly as they can be compared.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    pub(super) count: u64,
+    /// What was found in their own rows.
+    pub(super) findings: Findings,
+    /// The positions of those that are no conflicts, in order.
+    done: Vec<u64>,
+    /// What answers say of events, in order.
+    claims: Vec<Claim>,
+}
+
+/// An answer shows a resource as the event at a position left it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Claim {
+    position: u64,
+    /// The digits of the resource's id.
+    resource: u128,
+    key: Uuid,
+}
+
+/// A row of `outcomes`.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(super) struct OutcomeRow {
+    pub(super) key: Uuid,
+    pub(super) status: i16,
+    pub(super) position: i64,
+    pub(super) answer: String,
+}
+
+/// What an audit looks at in an answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    id: Value,
+    client_id: Value,
+    position: Value,
+    code: Value,
+    number: Value,
+    cvc: Value,
+    secret: Value,
+}
+
+impl Outcomes {
+    /// Reads all outcomes, in the transaction that the connection is in.
+    pub(super) async fn load(connection: &mut PgConnection, head: u64) -> anyhow::Result<Self> {
+        let unreadable = "outcomes can't be read";
+        let declare =
+            "DECLARE audit_outcomes NO SCROLL CURSOR FOR SELECT key, status, position, answer FROM outcomes";
+        sqlx::query(declare).execute(&mut *connection).await.context(unreadable)?;
+        let mut outcomes = Self::default();
+        loop {
+            let fetch = sqlx::query_as("FETCH 10000 FROM audit_outcomes").persistent(false);
+            let rows: Vec<OutcomeRow> = fetch.fetch_all(&mut *connection).await.context(unreadable)?;
+            if rows.is_empty() {
+                break;
+            }
+            rows.iter().for_each(|row| outcomes.keep(row, head));
+        }
+        sqlx::query("CLOSE audit_outcomes").execute(connection).await?;
+        outcomes.sort();
+        Ok(outcomes)
+    }
+
+    /// Checks a row by itself, and keeps what must be compared with events.
+    pub(super) fn keep(&mut self, row: &OutcomeRow, head: u64) {
+        self.count += 1;
+        let mut note = |what, expected: &str, found: String| {
+            self.findings.note(place(row.key), what, expected, found);
+        };
+        let position = row.position.unsigned_abs();
+        if row.position < 0 || position > head {
+            note("position", "one of the log", row.position.to_string());
+        }
+        let is_conflict = row.status == 409;
+        if !is_conflict && !matches!(row.status, 200 | 201) {
+            note("status", "200, 201 or 409", row.status.to_string());
+        }
+        // A list would be read as an object's members in order.
+        let answer = serde_json::from_str::<Answer>(&row.answer).ok();
+        let Some(answer) = answer.filter(|_| row.answer.starts_with('{')) else {
+            note("answer", "a JSON object", "something else".to_owned());
+            return;
+        };
+        if ![&answer.number, &answer.cvc, &answer.secret].into_iter().all(Value::is_null) {
+            note("secrets in the answer", "null", "something else, not shown".to_owned());
+        }
+        if is_conflict {
+            if !answer.code.is_string() {
+                note("answer", "a problem with a code", "something else".to_owned());
+            }
+            return;
+        }
+        self.done.push(position);
+        let resource = [&answer.id, &answer.client_id].into_iter().find_map(|id| digits(id.as_str()?));
+        if let (Some(resource), Some(shown)) = (resource, answer.position.as_u64()) {
+            // A command appends two events at most: the answer shows the first or the last.
+            let is_new = row.status == 201;
+            if shown > position || (is_new && shown + 1 < position) {
+                note("position in the answer", "that of the outcome", shown.to_string());
+            }
+            self.claims.push(Claim { position: shown, resource, key: row.key });
+        }
+    }
+
+    /// Puts what was kept in the order of the log.
+    pub(super) fn sort(&mut self) {
+        self.done.sort_unstable();
+        self.claims.sort_unstable();
+    }
+
+    /// Compares an event with the answers that speak of it. `previous` is the event before.
+    pub(super) fn follow(&mut self, previous: Option<&Event>, event: &Event, findings: &mut Findings) {
+        if let Some(previous) = previous
+            && !event.is_of_the_request_of(previous)
+        {
+            self.end_request(previous, findings);
+        }
+        let from = self.claims.partition_point(|claim| claim.position < event.position);
+        let claims = self.claims[from..].iter().take_while(|claim| claim.position == event.position);
+        let refund = event.data().text("refund_id").ok().and_then(digits);
+        let resources = [digits(&event.stream.to_string()), refund];
+        for claim in claims.filter(|claim| !resources.contains(&Some(claim.resource))) {
+            let found = format!("event {}, of {}", event.position, event.stream);
+            self.findings.note(place(claim.key), "answer", "an event of the resource that it shows", found);
+        }
+    }
+
+    /// Checks that a request, whose last event this is, has an outcome at it.
+    pub(super) fn end_request(&self, last: &Event, findings: &mut Findings) {
+        if last.request.is_some() && self.done.binary_search(&last.position).is_err() {
+            findings.at(last.position).note("outcome of the request", "one at its last event", "none");
+        }
+    }
+}
+
+fn place(key: Uuid) -> Place {
+    Place::Row { table: "outcomes".to_owned(), key: format!("key {key}") }
+}
+
+/// Reads the digits of an id, whatever its kind.
+fn digits(id: &str) -> Option<u128> {
+    let (_, digits) = id.split_once('_')?;
+    (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok())?
+}
