@@ -1,2 +1,107 @@
-//! xtask
-fn main() {}
+//! What developers and CI run: `cargo xtask test` is the whole check, on a machine that has Rust.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+// The program's own file: both must find the same PostgreSQL.
+#[path = "../../quittance/src/private_postgres/programs.rs"]
+mod programs;
+
+use programs::PostgresPrograms;
+
+/// What `cargo xtask` tells this program about itself. Build scripts would take it for theirs, and a
+/// check run through `xtask` and one run by hand would undo each other's builds.
+const ABOUT_XTASK: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
+/// The project's tasks
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+
+    /// The folder of PostgreSQL's programs, where it is not to be looked for
+    #[arg(long, env = "QUITTANCE_PG_BIN", value_name = "DIR", global = true)]
+    pg_bin: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing, then check the format, the lints and all tests
+    Test,
+    /// Only install what the tests need
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = setup(arguments.pg_bin.as_deref()).and_then(|()| match arguments.task {
+        Task::Test => test(),
+        Task::Setup => Ok(ExitCode::SUCCESS),
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Finds or installs the servers that tests run on.
+fn setup(pg_bin: Option<&Path>) -> Result<()> {
+    let PostgresPrograms { folder, major } = PostgresPrograms::find_or_install(pg_bin, None)?;
+    eprintln!("xtask: PostgreSQL {major} in {}", folder.display());
+    Ok(())
+}
+
+/// Runs every check, the quick ones first, and passes on the exit code of the first that fails.
+fn test() -> Result<ExitCode> {
+    for component in ["fmt", "clippy"] {
+        need(component)?;
+    }
+    let checks: [&[&str]; 3] = [
+        &["fmt", "--all", "--check"],
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        &["test", "--workspace"],
+    ];
+    for check in checks {
+        eprintln!("xtask: cargo {}", check.join(" "));
+        let status = cargo(check).status().context("cannot run cargo")?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says in one line which component of the toolchain is missing, before it fails in many.
+fn need(component: &str) -> Result<()> {
+    let probe = cargo(&[component, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        bail!("`cargo {component}` is missing: run `rustup component add clippy rustfmt`");
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    for variable in ABOUT_XTASK {
+        command.env_remove(variable);
+    }
+    command.args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    // None: ended by a signal.
+    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
