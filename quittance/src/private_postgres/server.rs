@@ -1,7 +1,6 @@
 //! The server process: started or adopted, watched, stopped.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,9 @@ const SILENCE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one is asked for; the next start recovers.
 const FAST_STOP_PATIENCE: Duration = Duration::from_secs(4);
 /// How long an immediate shutdown may take: the server itself kills its children after 5 s.
-const IMMEDIATE_STOP_PATIENCE: Duration = Duration::from_secs(7);
+const IMMEDIATE_STOP_PATIENCE: Duration = Duration::from_secs(6);
+/// How long the operating system may take to end a process that has no say in it.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the state of the process is looked at while something is awaited of it.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -213,14 +214,12 @@ async fn adopt_or_launch(cluster: &Cluster) -> Result<PrivatePostgres> {
     if let Some((pid, port)) = left_behind(cluster)? {
         let process = Process { pid, child: None, cluster: cluster.folder.clone() };
         let mut server = PrivatePostgres { process, port, password: cluster.password.clone() };
-        match tokio::time::timeout(SILENCE_PATIENCE, server.accept()).await {
-            Ok(Ok(())) => {
-                tracing::info!("took over the PostgreSQL (process {pid}) that an earlier run left behind");
-                return Ok(server);
-            }
-            // Ending, hanging, or not to be used: a new one takes its place.
-            Ok(Err(_)) | Err(_) => server.process.stop().await?,
+        if let Ok(Ok(())) = tokio::time::timeout(SILENCE_PATIENCE, server.accept()).await {
+            tracing::info!("took over the PostgreSQL (process {pid}) that an earlier run left behind");
+            return Ok(server);
         }
+        // Ending, hanging, or turning us away: a new one takes its place.
+        server.process.stop().await?;
     }
     launch(cluster).await
 }
@@ -250,8 +249,8 @@ fn left_behind(cluster: &Cluster) -> Result<Option<(Pid, u16)>> {
 
 async fn launch(cluster: &Cluster) -> Result<PrivatePostgres> {
     let port = choose_port(&cluster.port_file())?;
-    let mut log = open_log(&cluster.log_file())?;
-    let log_start = log.seek(SeekFrom::End(0))?;
+    let log = open_log(&cluster.log_file())?;
+    let log_start = usize::try_from(log.metadata()?.len())?;
 
     let mut command = cluster.command("postgres");
     command.arg("-D").arg(&cluster.folder).arg("-p").arg(port.to_string());
@@ -268,7 +267,7 @@ async fn launch(cluster: &Cluster) -> Result<PrivatePostgres> {
         Ok(()) => Ok(server),
         Err(error) => {
             server.process.stop().await?;
-            Err(error.context(last_words(&cluster.log_file(), log_start)))
+            Err(anyhow!("{error:#}; {}", last_words(&cluster.log_file(), log_start)))
         }
     }
 }
@@ -299,7 +298,6 @@ fn open_log(path: &Path) -> Result<File> {
         fs::rename(path, path.with_extension("1"))?;
     }
     OpenOptions::new()
-        .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
@@ -307,18 +305,14 @@ fn open_log(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// Reads what the server said last, from where its run began.
-fn last_words(log: &Path, from: u64) -> String {
-    let mut said = Vec::new();
-    let read = File::open(log).and_then(|mut file| {
-        file.seek(SeekFrom::Start(from))?;
-        file.take(1 << 20).read_to_end(&mut said)
-    });
-    let said = String::from_utf8_lossy(&said);
+/// Finds what the server said last, from where its run began.
+fn last_words(log: &Path, from: usize) -> String {
+    let said = fs::read(log).unwrap_or_default();
+    let said = String::from_utf8_lossy(said.get(from..).unwrap_or_default());
     let line = said.lines().rev().find(|line| line.contains("FATAL") || line.contains("PANIC"));
-    match (read, line.or_else(|| said.lines().last())) {
-        (Ok(_), Some(line)) => format!("PostgreSQL said: {line} (more in {})", log.display()),
-        (Ok(_) | Err(_), _) => format!("see {}", log.display()),
+    match line.or_else(|| said.lines().last()) {
+        Some(line) => format!("it said: {line} (more in {})", log.display()),
+        None => format!("see {}", log.display()),
     }
 }
 
@@ -351,9 +345,11 @@ impl Process {
     }
 
     async fn stop(&mut self) -> Result<()> {
-        for (signal, patience) in
-            [(Signal::SIGINT, FAST_STOP_PATIENCE), (Signal::SIGQUIT, IMMEDIATE_STOP_PATIENCE)]
-        {
+        for (signal, patience) in [
+            (Signal::SIGINT, FAST_STOP_PATIENCE),
+            (Signal::SIGQUIT, IMMEDIATE_STOP_PATIENCE),
+            (Signal::SIGKILL, KILL_PATIENCE),
+        ] {
             if self.ends_by(signal, patience).await {
                 return Ok(());
             }
