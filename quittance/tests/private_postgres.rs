@@ -82,14 +82,13 @@ async fn it_adopts_the_server_that_a_killed_program_left_behind() {
 }
 
 #[tokio::test]
-async fn it_replaces_a_left_behind_server_that_does_not_answer() {
+async fn it_replaces_a_left_behind_server_that_is_stopping() {
     let (_folder, data) = data_dir();
     let left_behind = start(&data).await;
     note(&left_behind, "kept").await;
     let pid = left_behind.pid();
     std::mem::forget(left_behind);
-    // Stopping, as a start right after a Ctrl-C finds it; a client in a transaction does not hold it up.
-    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
 
     let postgres = start(&data).await;
     assert_ne!(postgres.pid(), pid);
