@@ -68,10 +68,12 @@ fn test() -> Result<ExitCode> {
     for component in ["fmt", "clippy"] {
         need(component)?;
     }
-    let checks: [&[&str]; 3] = [
+    let checks: [&[&str]; 4] = [
         &["fmt", "--all", "--check"],
         &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        &["test", "--workspace"],
+        // The examples in the docs first, so that what stands last is the tests' summary.
+        &["test", "--workspace", "--doc"],
+        &["test", "--workspace", "--lib", "--bins", "--tests"],
     ];
     for check in checks {
         eprintln!("xtask: cargo {}", check.join(" "));
