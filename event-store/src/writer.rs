@@ -6,6 +6,7 @@ use std::time::Duration;
 use ledger_core::Timestamp;
 use ledger_core::balance::{ClientBalance, MerchantBalance};
 use ledger_core::state::{Key, Record};
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection};
@@ -183,7 +184,7 @@ impl Locked<'_> {
 
 /// Tells whether the server ended the session (SQLSTATE class 57P): then COMMIT may have been carried out.
 fn ends_the_session(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code.starts_with("57P"))
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code.starts_with("57P"))
 }
 
 /// Writes all of a batch's rows. What happens with every command goes in one statement.
