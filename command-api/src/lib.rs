@@ -5,10 +5,13 @@
 //! answered from its stored outcome. Nothing is answered before it is durable.
 
 pub mod executor;
+pub mod gateway;
 pub mod idempotency;
 pub mod keys;
 mod memo;
 pub mod order;
 pub mod queue;
 mod resource;
+mod routes;
 pub mod sealing;
+pub mod service;

@@ -1,0 +1,212 @@
+//! Between HTTP and the queue: what every command's request goes through, in the contract's order.
+
+use std::sync::Arc;
+
+use api_kit::json::Json;
+use api_kit::problem::ApiError;
+use api_kit::request_id::RequestId;
+use api_kit::{body, query_string};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use event_store::clock::Clock;
+use event_store::lookup::Principal;
+use ledger_core::Command;
+use ledger_core::api_key::Role;
+use ledger_core::ids::{ClientId, EventId, MerchantId, StreamId};
+use ledger_core::personal::Sealed;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::idempotency::Idempotency;
+use crate::keys::LedgerKeys;
+use crate::order::{Answered, Order, Refusal, Secrets};
+use crate::queue::Queue;
+use crate::sealing::Sealer;
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static LEDGER_POSITION: HeaderName = HeaderName::from_static("ledger-position");
+static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What the routes share. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    /// Orders wait here.
+    pub queue: Arc<Queue>,
+    /// Look-ups before the queue.
+    pub pool: PgPool,
+    /// Personal fields.
+    pub sealer: Sealer,
+    /// Keys of cards and requests.
+    pub keys: Arc<LedgerKeys>,
+    /// The time of day, for what is not an event's.
+    pub clock: Clock,
+}
+
+/// A request that was let in and read.
+pub struct Received {
+    /// The body.
+    pub json: Json,
+    /// Who asks.
+    pub principal: Principal,
+    request_id: RequestId,
+    idempotency: Idempotency,
+    size: usize,
+}
+
+impl Received {
+    /// Returns the merchant that a merchant's key is bound to.
+    pub fn merchant_id(&self) -> Result<MerchantId, ApiError> {
+        self.principal.merchant_id.ok_or(ApiError::Forbidden)
+    }
+}
+
+/// A command with what was drawn for it.
+pub struct Prepared {
+    /// What to do.
+    pub command: Command,
+    /// Ids for its events; personal fields are sealed for the first.
+    pub event_ids: [EventId; 2],
+    /// The wrapped key of a new subject.
+    pub subject_key: Option<(StreamId, Vec<u8>)>,
+    /// What only the first answer shows.
+    pub secrets: Secrets,
+}
+
+impl Prepared {
+    /// Prepares a command that has no personal fields and no secrets.
+    pub fn plain(command: Command) -> Self {
+        Self { command, event_ids: Order::draw_event_ids(), subject_key: None, secrets: Vec::new() }
+    }
+}
+
+impl Gateway {
+    /// Lets a request in and reads it: 403, 503, 413, 415, 400, in this order. What is left is the
+    /// route's: 422, then [`Self::carry_out`].
+    pub async fn receive(&self, request: Request, roles: &[Role]) -> Result<Received, ApiError> {
+        let (parts, body) = request.into_parts();
+        let principal = parts.extensions.get::<Principal>().cloned().ok_or(ApiError::Unauthenticated)?;
+        let request_id = parts.extensions.get::<RequestId>().cloned().ok_or(ApiError::Unauthenticated)?;
+        if !roles.contains(&principal.role) {
+            return Err(ApiError::Forbidden);
+        }
+        if !self.queue.has_room() {
+            return Err(ApiError::QueueFull);
+        }
+        let json = body::read_json(&parts.headers, body, body::COMMAND_LIMIT).await?;
+        let key = idempotency_key(&parts.headers)?;
+        query_string::read(parts.uri.query(), |_| ())?;
+        let canonical = canonical_without_cvc(&json)?;
+        let idempotency =
+            Idempotency::of(&self.keys.idempotency, &principal, key, parts.uri.path(), &canonical);
+        Ok(Received { json, principal, request_id, idempotency, size: canonical.len() + 1024 })
+    }
+
+    /// Queues a command and answers with its outcome.
+    pub async fn carry_out(&self, received: Received, prepared: Prepared) -> Result<Response, ApiError> {
+        let Prepared { command, event_ids, subject_key, secrets } = prepared;
+        let order = Order {
+            command,
+            idempotency: received.idempotency,
+            event_ids,
+            actor: received.principal.key_id.to_string(),
+            request_id: Some(received.request_id.to_string()),
+            subject_key,
+            size: received.size,
+        };
+        match self.queue.submit(order).await {
+            Answered::Outcome { outcome, replayed } => {
+                // It is durable now: whatever fails from here on leaves its outcome to be asked for again.
+                let mut answer =
+                    self.sealer.open(&outcome.answer).await.map_err(|_| ApiError::OutcomeUnknown)?;
+                if !replayed {
+                    secrets.into_iter().for_each(|(name, value)| answer[name] = value);
+                }
+                Ok(outcome_response(outcome.status, outcome.position, replayed, answer.to_string()))
+            }
+            Answered::Refused(refusal) => Err(refused(refusal)),
+        }
+    }
+
+    /// Seals a personal field with a client's key.
+    ///
+    /// `None` also where there is no such client: then the command will find that out, under the lock.
+    pub async fn seal_for(
+        &self,
+        client: Option<ClientId>,
+        event: EventId,
+        field: &str,
+        plain: Option<String>,
+    ) -> Result<Option<Sealed>, ApiError> {
+        let (Some(client), Some(plain)) = (client, plain) else { return Ok(None) };
+        let subject = self.sealer.subject(StreamId::Client(client)).await?;
+        Ok(subject.map(|subject| subject.seal(event, field, &plain.into())))
+    }
+
+    /// Refuses a request whose path names no possible object: with 404, unless its idempotency key
+    /// belongs to another request, which comes first.
+    pub async fn refuse_malformed_id(&self, received: &Received) -> ApiError {
+        let stored: Result<Option<(Uuid,)>, _> =
+            sqlx::query_as("SELECT fingerprint FROM outcomes WHERE key = $1")
+                .bind(received.idempotency.key)
+                .fetch_optional(&self.pool)
+                .await;
+        match stored {
+            Ok(Some((fingerprint,))) if fingerprint != received.idempotency.fingerprint => {
+                ApiError::IdempotencyKeyReused
+            }
+            Ok(_) => ApiError::NotFound,
+            Err(error) => ApiError::StoreUnavailable(Some(error.into())),
+        }
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let value = values.next().ok_or(ApiError::IdempotencyKeyRequired)?;
+    let key = value.to_str().map_err(|_| ApiError::IdempotencyKeyInvalid)?;
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible || !(1..=255).contains(&key.len()) || values.next().is_some() {
+        return Err(ApiError::IdempotencyKeyInvalid);
+    }
+    Ok(key)
+}
+
+/// Writes the body's RFC 8785 form without the CVC: not even a keyed hash of one is stored.
+fn canonical_without_cvc(json: &Json) -> Result<String, ApiError> {
+    let mut value = json.to_value();
+    if let Some(card) = value.get_mut("card").and_then(serde_json::Value::as_object_mut) {
+        card.remove("cvc");
+    }
+    serde_json_canonicalizer::to_string(&value).map_err(ApiError::internal)
+}
+
+fn outcome_response(status: u16, position: u64, replayed: bool, body: String) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
+    let mut response = (status, Body::from(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(&LEDGER_POSITION, HeaderValue::from(position));
+    if replayed {
+        headers.insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Turns what has no outcome into its problem.
+fn refused(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::NotFound => ApiError::NotFound,
+        Refusal::CurrencyMismatch => api_kit::fields::currency_mismatch("/amount/currency"),
+        Refusal::KeyReused => ApiError::IdempotencyKeyReused,
+        Refusal::ClockSkew => ApiError::ClockSkew,
+        Refusal::QueueFull => ApiError::QueueFull,
+        Refusal::DeadlinePassed => ApiError::DeadlinePassed,
+        Refusal::StoreUnavailable => ApiError::StoreUnavailable(None),
+        // The executor has logged why.
+        Refusal::Failed => ApiError::internal("the store refused the command"),
+        Refusal::Unknown => ApiError::OutcomeUnknown,
+    }
+}

@@ -1,0 +1,118 @@
+//! The command API as a whole: executor, gateway, routes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use api_kit::problem::ApiError;
+use axum::Router;
+use event_store::clock::Clock;
+use event_store::{database, entropy};
+use ledger_core::Command;
+use ledger_core::api_key::Role;
+use ledger_core::command::CreateKey;
+use ledger_core::ids::{KeyId, MerchantId};
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::executor::Executor;
+use crate::gateway::Gateway;
+use crate::idempotency::Idempotency;
+use crate::keys::LedgerKeys;
+use crate::order::{Answered, Order};
+use crate::queue::Queue;
+use crate::routes;
+use crate::sealing::Sealer;
+
+/// How long the oldest command may have waited when a new one is still taken.
+const QUEUE_WAIT_MAX: Duration = Duration::from_millis(250);
+
+/// Connections for look-ups before the queue; the executor has its own.
+const LOOKUP_CONNECTIONS: u32 = 12;
+
+/// A running command API.
+pub struct CommandApi {
+    gateway: Gateway,
+    executor: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// An API key as it is shown once.
+pub struct MintedKey {
+    /// The public id.
+    pub id: KeyId,
+    /// The key itself.
+    pub secret: String,
+}
+
+impl CommandApi {
+    /// Starts the executor and prepares the gateway; connects when it is first used.
+    pub fn start(options: PgConnectOptions, keys: LedgerKeys, clock: Clock) -> anyhow::Result<Self> {
+        let queue = Arc::new(Queue::new(QUEUE_WAIT_MAX));
+        let conflict = |conflict: &ledger_core::rejection::Conflict, request_id: &str| {
+            ApiError::Conflict(conflict.clone()).body(request_id)
+        };
+        let executor = Executor::start(Arc::clone(&queue), options.clone(), clock.clone(), conflict)
+            .context("can't start the executor")?;
+        let pool = database::pool(options, LOOKUP_CONNECTIONS);
+        let sealer = Sealer::new(pool.clone(), keys.master_key());
+        let gateway = Gateway { queue, pool, sealer, keys: Arc::new(keys), clock };
+        Ok(Self { gateway, executor: Mutex::new(Some(executor)) })
+    }
+
+    /// Returns all routes.
+    pub fn router(&self) -> Router {
+        routes::router(self.gateway.clone())
+    }
+
+    /// Creates an API key without a request.
+    pub async fn create_key(
+        &self,
+        role: Role,
+        merchant_id: Option<MerchantId>,
+        actor: &str,
+    ) -> anyhow::Result<MintedKey> {
+        let (create, secret) = draw_key(role, merchant_id);
+        let id = create.id;
+        self.command(Command::CreateKey(create), actor).await.context("can't create an API key")?;
+        Ok(MintedKey { id, secret })
+    }
+
+    /// Revokes an API key without a request.
+    pub async fn revoke_key(&self, id: KeyId, actor: &str) -> anyhow::Result<()> {
+        self.command(Command::RevokeKey(id), actor).await.context("can't revoke the API key")
+    }
+
+    /// Carries out a command of the program itself.
+    async fn command(&self, command: Command, actor: &str) -> anyhow::Result<()> {
+        let order = Order {
+            command,
+            idempotency: Idempotency::unique(),
+            event_ids: Order::draw_event_ids(),
+            actor: actor.to_owned(),
+            request_id: None,
+            subject_key: None,
+            size: 256,
+        };
+        match self.gateway.queue.submit(order).await {
+            Answered::Outcome { outcome, .. } if outcome.status < 300 => Ok(()),
+            Answered::Outcome { outcome, .. } => bail!("refused with status {}", outcome.status),
+            Answered::Refused(refusal) => bail!("refused: {refusal:?}"),
+        }
+    }
+
+    /// Takes no more commands, carries out those that wait, and ends the executor.
+    pub async fn stop(&self) {
+        self.gateway.queue.close();
+        let executor = self.executor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(executor) = executor {
+            let _ = tokio::task::spawn_blocking(move || executor.join()).await;
+        }
+    }
+}
+
+/// Draws a key: 256 bits, of which only the SHA-256 is kept.
+pub(crate) fn draw_key(role: Role, merchant_id: Option<MerchantId>) -> (CreateKey, String) {
+    let secret = format!("qk_{}", hex::encode(entropy::bytes::<32>()));
+    let secret_hash = Sha256::digest(secret.as_bytes()).into();
+    (CreateKey { id: KeyId::new(entropy::uuid()), role, merchant_id, secret_hash }, secret)
+}
