@@ -93,6 +93,20 @@ impl Amounts {
     }
 }
 
+impl Amounts {
+    /// Tells where an approved payment stands: the first status that holds.
+    pub const fn status(&self) -> Status {
+        match (self.captured > 0, self.capturable() > 0) {
+            (true, false) if self.refundable() == 0 => Status::Refunded,
+            _ if self.refunded > 0 => Status::PartiallyRefunded,
+            (true, false) => Status::Captured,
+            (true, true) => Status::PartiallyCaptured,
+            (false, false) => Status::Voided,
+            (false, true) => Status::Authorized,
+        }
+    }
+}
+
 /// The one word for where a payment stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
@@ -210,18 +224,11 @@ impl Payment {
         }
     }
 
-    /// Tells where the payment stands: the first status that holds.
+    /// Tells where the payment stands.
     pub const fn status(&self) -> Status {
         match &self.outcome {
             Outcome::Declined { .. } => Status::Declined,
-            Outcome::Approved(amounts) => match (amounts.captured > 0, amounts.capturable() > 0) {
-                (true, false) if amounts.refundable() == 0 => Status::Refunded,
-                _ if amounts.refunded > 0 => Status::PartiallyRefunded,
-                (true, false) => Status::Captured,
-                (true, true) => Status::PartiallyCaptured,
-                (false, false) => Status::Voided,
-                (false, true) => Status::Authorized,
-            },
+            Outcome::Approved(amounts) => amounts.status(),
         }
     }
 

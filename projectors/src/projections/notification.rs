@@ -1,0 +1,119 @@
+//! `notification`: what clients and merchants are told: facts, not sentences, and nothing personal.
+
+use async_trait::async_trait;
+use ledger_core::Envelope;
+use ledger_core::event::Event;
+use ledger_core::ids::StreamId;
+use ledger_core::journal::Owner;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use crate::projection::{Decoded, Projection};
+
+/// The projection.
+pub(crate) struct Notification;
+
+#[async_trait]
+impl Projection for Notification {
+    fn name(&self) -> &'static str {
+        "notification"
+    }
+
+    fn tables(&self) -> &'static str {
+        include_str!("../../../migrations/projections/notification.sql")
+    }
+
+    fn keys(&self, event: &Envelope) -> Vec<String> {
+        recipients(event).iter().map(Owner::to_string).collect()
+    }
+
+    async fn apply(&self, tables: &mut PgConnection, events: &[Decoded]) -> Result<(), sqlx::Error> {
+        let rows: Vec<(String, &Decoded)> = events
+            .iter()
+            .flat_map(|event| {
+                recipients(&event.envelope).into_iter().map(move |owner| (owner.to_string(), event))
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let payment_id = |event: &Decoded| match event.envelope.stream_id() {
+            StreamId::Payment(id) => Some(id.to_string()),
+            _ => None,
+        };
+        sqlx::query(
+            "INSERT INTO notifications (recipient, position, kind, payment_id, data, created_at)
+             SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])",
+        )
+        .bind(rows.iter().map(|(recipient, _)| recipient.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| event.position()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| event.envelope.event().type_name()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| payment_id(event)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| facts(event.envelope.event()).to_string()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| event.envelope.recorded_at.get()).collect::<Vec<_>>())
+        .execute(tables)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Returns whom an event concerns.
+fn recipients(event: &Envelope) -> Vec<Owner> {
+    let both = |client, merchant| vec![Owner::Client(client), Owner::Merchant(merchant)];
+    match (event.stream_id(), event.event()) {
+        (StreamId::Client(id), _) => vec![Owner::Client(id)],
+        (StreamId::Merchant(id), _) => vec![Owner::Merchant(id)],
+        (_, Event::CardIssued(issued)) => vec![Owner::Client(issued.client_id)],
+        (_, Event::CardBlocked(because) | Event::CardUnblocked(because)) => {
+            vec![Owner::Client(because.client_id)]
+        }
+        (_, Event::PaymentAuthorized(of)) => both(of.client_id, of.details.merchant_id),
+        (_, Event::PaymentDeclined(of)) => {
+            let merchant = Owner::Merchant(of.details.merchant_id);
+            of.client_id.map(Owner::Client).into_iter().chain([merchant]).collect()
+        }
+        (_, Event::PaymentCaptured(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::PaymentVoided(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::PaymentRefunded(of)) => both(of.client_id, of.merchant_id),
+        (
+            _,
+            Event::ClientOpened(_)
+            | Event::ClientDeposited(_)
+            | Event::ClientWithdrawn(_)
+            | Event::MerchantOpened(_)
+            | Event::MerchantSettingsChanged(_)
+            | Event::ApiKeyCreated(_)
+            | Event::ApiKeyRevoked(_),
+        ) => Vec::new(),
+    }
+}
+
+/// Returns what may be told of an event.
+fn facts(event: &Event) -> Value {
+    match event {
+        Event::ClientOpened(_)
+        | Event::CardUnblocked(_)
+        | Event::CardBlocked(_)
+        | Event::ApiKeyCreated(_)
+        | Event::ApiKeyRevoked(_) => json!({}),
+        Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) => json!({ "amount": moved.amount }),
+        Event::CardIssued(issued) => json!({ "brand": issued.brand, "last4": issued.last4 }),
+        Event::MerchantOpened(opened) => json!({ "fee_version": opened.settings.fee_version }),
+        Event::MerchantSettingsChanged(settings) => json!({ "fee_version": settings.fee_version }),
+        Event::PaymentAuthorized(of) => json!({
+            "amount": of.details.amount, "reference": of.details.reference,
+            "brand": of.details.card.brand, "last4": of.details.card.last4, "expires_at": of.expires_at,
+        }),
+        Event::PaymentDeclined(of) => json!({
+            "amount": of.details.amount, "reference": of.details.reference,
+            "brand": of.details.card.brand, "last4": of.details.card.last4, "decline_code": of.decline_code,
+        }),
+        Event::PaymentCaptured(of) => json!({
+            "amount": of.amount, "fee": of.fee, "released": of.released, "settles_on": of.settles_on,
+        }),
+        Event::PaymentVoided(of) => json!({ "amount": of.amount }),
+        Event::PaymentRefunded(of) => json!({
+            "refund_id": of.refund_id, "amount": of.amount, "fee_returned": of.fee_returned,
+        }),
+    }
+}
