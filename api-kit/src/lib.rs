@@ -13,6 +13,7 @@ pub mod fields;
 pub mod health;
 pub mod json;
 pub mod metrics;
+pub mod page;
 pub mod problem;
 pub mod query_string;
 pub mod request_id;

@@ -21,7 +21,15 @@ pub fn handle() -> Option<&'static PrometheusHandle> {
         .as_ref()
 }
 
-/// Writes all numbers.
+/// Sums up what histograms have collected: without it they grow until somebody asks.
+pub(crate) fn upkeep() {
+    if let Some(handle) = handle() {
+        handle.run_upkeep();
+    }
+}
+
+/// Numbers for operators, in Prometheus' text form.
+#[utoipa::path(get, path = "/metrics", security(()), responses((status = 200, description = "The numbers", content_type = "text/plain")))]
 pub(crate) async fn render() -> String {
     handle().map(PrometheusHandle::render).unwrap_or_default()
 }

@@ -131,6 +131,32 @@ impl ApiError {
         Self::InvalidRequest(vec![error])
     }
 
+    /// Returns one of each code but the conflicts', for the documentation.
+    pub(crate) fn examples() -> [Self; 20] {
+        [
+            Self::MalformedJson,
+            Self::IdempotencyKeyRequired,
+            Self::IdempotencyKeyInvalid,
+            Self::Unauthenticated,
+            Self::Forbidden,
+            Self::NotFound,
+            Self::MethodNotAllowed,
+            Self::PayloadTooLarge { limit: 0 },
+            Self::UnsupportedMediaType,
+            Self::InvalidRequest(Vec::new()),
+            Self::IdempotencyKeyReused,
+            Self::RateLimited { retry_after: 1 },
+            Self::Internal("".into()),
+            Self::QueueFull,
+            Self::DeadlinePassed,
+            Self::StoreUnavailable(None),
+            Self::ClockSkew,
+            Self::ProjectionParked,
+            Self::OutcomeUnknown,
+            Self::ProjectionBehind { position: 0, wanted: 0, lag_events: 0 },
+        ]
+    }
+
     /// Looks the error up in the table.
     pub const fn kind(&self) -> Kind {
         match self {

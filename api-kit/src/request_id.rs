@@ -1,15 +1,18 @@
 //! The outermost layer: gives every request an id, renders refusals, counts and logs.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use event_store::entropy;
+use futures_util::FutureExt;
 use ledger_core::card_number::holds_card_number;
 use metrics::{counter, histogram};
 use tracing::Instrument;
@@ -55,33 +58,51 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let span = tracing::info_span!("request", request.id = %id, %method, route);
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // A handler that panics is a bug of ours, not a reason to hang up on the caller.
+    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|panic| ApiError::internal(said(&*panic)).into_response());
     let error = response.extensions_mut().remove::<Unrendered>().map(|Unrendered(error)| error);
     if let Some(error) = error.or_else(|| unrendered(&response)) {
         span.in_scope(|| log(&error));
         render(&mut response, &error, &id);
     }
     let status = response.status().as_u16().to_string();
-    let labels = [("route", route), ("method", method.to_string()), ("status", status)];
+    let labels = [("route", route), ("method", counted(&method).to_owned()), ("status", status)];
     counter!("quittance_requests_total", &labels).increment(1);
     histogram!("quittance_request_seconds", &labels[..2]).record(started.elapsed());
     finish_headers(&mut response, &id);
     response
 }
 
-/// Finds what the router itself refused.
+/// Finds what the router itself refused, which it does in plain text.
 fn unrendered(response: &Response) -> Option<Arc<ApiError>> {
+    let plain =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => Some(Arc::new(ApiError::MethodNotAllowed)),
+        // An id that is no UTF-8 is nobody's.
+        StatusCode::BAD_REQUEST if plain => Some(Arc::new(ApiError::NotFound)),
         _ => None,
     }
+}
+
+/// Names a method for the counters: a caller can make up methods, but not a label for each.
+fn counted(method: &Method) -> &str {
+    let known = [&Method::GET, &Method::HEAD, &Method::POST, &Method::PUT, &Method::DELETE, &Method::OPTIONS];
+    if known.contains(&method) { method.as_str() } else { "other" }
+}
+
+/// Returns what a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked").to_owned()
 }
 
 /// Logs a failure of ours, once.
 fn log(error: &ApiError) {
     match error {
         ApiError::Internal(cause) => {
-            tracing::error!(error = cause.as_ref() as &dyn std::error::Error, "request failed")
+            tracing::error!(error = cause.as_ref() as &dyn std::error::Error, "request failed");
         }
         ApiError::StoreUnavailable(Some(cause)) => {
             tracing::warn!(error = cause.as_ref() as &dyn std::error::Error, "request was not run");
@@ -92,6 +113,7 @@ fn log(error: &ApiError) {
 
 fn render(response: &mut Response, error: &ApiError, id: &RequestId) {
     let body = error.body(&id.0).to_string();
+    *response.status_mut() = error.status();
     let headers = response.headers_mut();
     headers.remove(axum::http::header::CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
