@@ -127,7 +127,8 @@ impl<'a> Fields<'a> {
 fn money(value: &Value) -> Option<Money> {
     let members = value.as_object().filter(|members| members.len() == 2)?;
     let minor = members.get("amount")?.as_i64()?;
-    let currency = members.get("currency")?.as_str()?.parse().ok()?;
+    // Stored money may be of a currency that is gone, which a request's may not.
+    let currency = members.get("currency")?.as_str()?.to_owned().try_into().ok()?;
     Some(Money::new(minor.into(), currency))
 }
 

@@ -71,7 +71,7 @@ impl Snapshot {
                     .fetch_all(&mut *connection)
                     .await
                     .context("parked_keys can't be read")?;
-            let schema = format!("{}_{generation}", model.name());
+            let schema = format!("{}_{generation}", model.name().replace('-', "_"));
             let checkpoint = (position.unsigned_abs(), leaf_hash);
             let parked = parked.into_iter().map(|(key,)| key).collect();
             let mut snapshot = Self::new(model, Some(schema), checkpoint, parked, personal);

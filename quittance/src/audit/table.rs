@@ -32,8 +32,17 @@ pub(super) struct Shape {
     pub(super) columns: &'static [(&'static str, Kind)],
     /// How many columns the key has.
     pub(super) key: usize,
-    /// The column that holds the key by which a read model parks the row.
-    pub(super) owner: usize,
+    /// By which key a read model parks the row.
+    pub(super) parked_by: ParkedBy,
+}
+
+/// Where the key stands by which a read model parks a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ParkedBy {
+    /// In a column of the row.
+    Column(usize),
+    /// One key parks all rows.
+    Key(&'static str),
 }
 
 /// How the values of a column are compared and shown.
@@ -47,12 +56,7 @@ pub(super) enum Kind {
     Json,
     /// As text, but never shown; without the master key only whether it is there.
     Personal,
-    /// JSON without any sealed box; otherwise free.
-    Facts,
 }
-
-/// What stands for every value of [`Kind::Facts`] that is as it should be.
-pub(super) const FACTS: &str = "JSON without sealed boxes";
 
 /// A value as text; `None` is NULL.
 pub(super) type Cell<'a> = Option<Cow<'a, str>>;
@@ -145,7 +149,11 @@ impl Table {
     }
 
     fn is_parked(&self, cells: &[Cell<'_>]) -> bool {
-        cells[self.shape.owner].as_deref().is_some_and(|owner| self.parked.contains(owner))
+        let key = match self.shape.parked_by {
+            ParkedBy::Column(at) => cells[at].as_deref(),
+            ParkedBy::Key(key) => Some(key),
+        };
+        key.is_some_and(|key| self.parked.contains(key))
     }
 
     fn hashes(&self, cells: &[Cell<'_>]) -> (u128, u128) {
@@ -214,7 +222,7 @@ impl Kind {
             Self::Moment => {
                 format!(r#"to_char("{column}" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
             }
-            Self::Plain | Self::Json | Self::Personal | Self::Facts => format!("\"{column}\"::text"),
+            Self::Plain | Self::Json | Self::Personal => format!("\"{column}\"::text"),
         }
     }
 
@@ -225,8 +233,6 @@ impl Kind {
             Self::Personal if !personal => SEALED.into(),
             Self::Plain | Self::Moment | Self::Personal => found.into(),
             Self::Json => canonical_form(found).map_or(Cow::Borrowed(found), Cow::Owned),
-            Self::Facts if holds_facts_only(found) => FACTS.into(),
-            Self::Facts => "something else".into(),
         }))
     }
 }
@@ -234,10 +240,6 @@ impl Kind {
 /// Writes any JSON text in its one form.
 fn canonical_form(json: &str) -> Option<String> {
     canonical::text(&serde_json::from_str(json).ok()?).ok()
-}
-
-fn holds_facts_only(json: &str) -> bool {
-    serde_json::from_str::<Value>(json).is_ok_and(|value| value.is_object() && !holds_box(&value))
 }
 
 /// Tells whether a value holds a sealed box.
@@ -360,7 +362,7 @@ impl<'a> Telling<'a> {
             (_, None) => format!("{name} null"),
             (Kind::Personal, Some(_)) => format!("{name} (personal, not shown)"),
             (Kind::Json, Some(json)) => format!("{name} {}", show_json(&parse(json))),
-            (Kind::Plain | Kind::Moment | Kind::Facts, Some(text)) => format!("{name} {}", shorten(text)),
+            (Kind::Plain | Kind::Moment, Some(text)) => format!("{name} {}", shorten(text)),
         }
     }
 }
@@ -412,7 +414,7 @@ mod tests {
             ("state", Kind::Json),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     };
 
     fn row<'a>(id: &'a str, name: &'a str, amount: &'a str, state: &'a str) -> [Cell<'a>; 4] {
@@ -478,12 +480,5 @@ mod tests {
     fn null_is_not_empty() {
         assert_ne!(hash(&[None]), hash(&[text("")]));
         assert_ne!(hash(&[text("ab"), text("c")]), hash(&[text("a"), text("bc")]));
-    }
-
-    #[test]
-    fn facts_are_json_without_boxes() {
-        assert!(holds_facts_only(r#"{"amount":{"amount":1,"currency":"EUR"}}"#));
-        assert!(!holds_facts_only(r#"{"reason":{"subject":"cli_","box":"AAAA"}}"#));
-        assert!(!holds_facts_only("[1]") && !holds_facts_only("{"));
     }
 }

@@ -822,15 +822,24 @@ fn payments_show_their_totals() {
 fn both_sides_are_notified() {
     let (client, merchant, pay) = (id("cli", 1), id("mer", 1), id("pay", 1));
     let at = |position: usize| spelled(row_time(position));
-    let facts = super::table::FACTS;
     let (opened, deposited, issued, began, authorized) = (at(2), at(3), at(4), at(5), at(7));
+    let fact = |value: Value| canonical::text(&value).unwrap();
+    let (amount, card, version) = (
+        fact(json!({ "amount": eur(20_000) })),
+        fact(json!({ "brand": "visa", "last4": "4242" })),
+        fact(json!({ "fee_version": 1 })),
+    );
+    let asked = fact(json!({
+        "amount": eur(10_000), "reference": null, "brand": "visa", "last4": "4242",
+        "expires_at": spelled(row_time(7) + 7 * DAY),
+    }));
     let rows: [(&str, &[&str]); 6] = [
-        ("notifications", &[&client, "2", "client.opened", "null", facts, &opened]),
-        ("notifications", &[&client, "3", "client.deposited", "null", facts, &deposited]),
-        ("notifications", &[&client, "4", "card.issued", "null", facts, &issued]),
-        ("notifications", &[&merchant, "5", "merchant.opened", "null", facts, &began]),
-        ("notifications", &[&client, "7", "payment.authorized", &pay, facts, &authorized]),
-        ("notifications", &[&merchant, "7", "payment.authorized", &pay, facts, &authorized]),
+        ("notifications", &[&client, "2", "client.opened", "null", "{}", &opened]),
+        ("notifications", &[&client, "3", "client.deposited", "null", &amount, &deposited]),
+        ("notifications", &[&client, "4", "card.issued", "null", &card, &issued]),
+        ("notifications", &[&merchant, "5", "merchant.opened", "null", &version, &began]),
+        ("notifications", &[&client, "7", "payment.authorized", &pay, &asked, &authorized]),
+        ("notifications", &[&merchant, "7", "payment.authorized", &pay, &asked, &authorized]),
     ];
     assert_eq!(wrong_tables(model("notification"), 7, &rows), Vec::<&str>::new());
     assert_eq!(wrong_tables(model("notification"), 7, &rows[1..]), ["notifications"]);

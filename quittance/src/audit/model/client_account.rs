@@ -6,7 +6,7 @@ use super::Model;
 use crate::audit::account::{Holder, Purpose};
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
-use crate::audit::table::{Kind, Shape, Table, maybe, of, text};
+use crate::audit::table::{Kind, ParkedBy, Shape, Table, maybe, of, text};
 
 const CLIENTS: usize = 0;
 const CARDS: usize = 1;
@@ -27,7 +27,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "client_cards",
@@ -44,7 +44,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 1,
+        parked_by: ParkedBy::Column(1),
     },
     Shape {
         name: "client_balances",
@@ -56,7 +56,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 2,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "client_entries",
@@ -73,7 +73,7 @@ static SHAPES: [Shape; 4] = [
             ("recorded_at", Kind::Moment),
         ],
         key: 3,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
 ];
 

@@ -6,7 +6,7 @@ use super::Model;
 use crate::audit::account::{Account, Side};
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
-use crate::audit::table::{Kind, Shape, Table, of, text};
+use crate::audit::table::{Kind, ParkedBy, Shape, Table, of, text};
 
 const BALANCES: usize = 0;
 const ENTRIES: usize = 1;
@@ -22,7 +22,7 @@ static SHAPES: [Shape; 2] = [
             ("position", Kind::Plain),
         ],
         key: 2,
-        owner: 0,
+        parked_by: ParkedBy::Key("house"),
     },
     Shape {
         name: "house_entries",
@@ -36,7 +36,7 @@ static SHAPES: [Shape; 2] = [
             ("credits_after", Kind::Plain),
         ],
         key: 3,
-        owner: 0,
+        parked_by: ParkedBy::Key("house"),
     },
 ];
 

@@ -7,7 +7,7 @@ use super::Model;
 use crate::audit::account::{Holder, Purpose};
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
-use crate::audit::table::{Kind, Shape, Table, json, of, text};
+use crate::audit::table::{Kind, ParkedBy, Shape, Table, json, of, text};
 
 const MERCHANTS: usize = 0;
 const BALANCES: usize = 1;
@@ -27,7 +27,7 @@ static SHAPES: [Shape; 3] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "merchant_balances",
@@ -41,7 +41,7 @@ static SHAPES: [Shape; 3] = [
             ("position", Kind::Plain),
         ],
         key: 2,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "merchant_entries",
@@ -58,7 +58,7 @@ static SHAPES: [Shape; 3] = [
             ("recorded_at", Kind::Moment),
         ],
         key: 3,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
 ];
 

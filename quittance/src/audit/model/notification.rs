@@ -3,11 +3,26 @@
 use std::collections::BTreeSet;
 
 use ledger_core::ids::StreamId;
+use serde_json::Value;
 
 use super::Model;
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
-use crate::audit::table::{FACTS, Kind, Shape, Table, maybe, of, text};
+use crate::audit::table::{Kind, ParkedBy, Shape, Table, json, maybe, of, text};
+
+/// What of an event is told: members of its data or of its card; nothing personal is among them.
+const FACTS: &[(&str, &[&str])] = &[
+    ("card.issued", &["brand", "last4"]),
+    ("client.deposited", &["amount"]),
+    ("client.withdrawn", &["amount"]),
+    ("merchant.opened", &["fee_version"]),
+    ("merchant.settings_changed", &["fee_version"]),
+    ("payment.authorized", &["amount", "reference", "brand", "last4", "expires_at"]),
+    ("payment.captured", &["amount", "fee", "released", "settles_on"]),
+    ("payment.declined", &["amount", "reference", "brand", "last4", "decline_code"]),
+    ("payment.refunded", &["refund_id", "amount", "fee_returned"]),
+    ("payment.voided", &["amount"]),
+];
 
 static SHAPES: [Shape; 1] = [Shape {
     name: "notifications",
@@ -16,11 +31,11 @@ static SHAPES: [Shape; 1] = [Shape {
         ("position", Kind::Plain),
         ("kind", Kind::Plain),
         ("payment_id", Kind::Plain),
-        ("data", Kind::Facts),
+        ("data", Kind::Json),
         ("created_at", Kind::Moment),
     ],
     key: 2,
-    owner: 0,
+    parked_by: ParkedBy::Column(0),
 }];
 
 /// The model.
@@ -37,13 +52,14 @@ impl Model for Notifications {
 
     fn observe(&self, event: &Event, _: &[Effect], _: &Ledger, tables: &mut [Table]) {
         let payment = event.payment_id();
+        let facts = facts(event);
         for recipient in recipients(event) {
             tables[0].expect(&[
                 text(recipient),
                 of(event.position),
                 text(event.kind.as_str()),
                 maybe(payment.as_deref()),
-                text(FACTS),
+                json(&facts),
                 of(event.at),
             ]);
         }
@@ -62,4 +78,16 @@ fn recipients(event: &Event) -> BTreeSet<String> {
             .filter_map(|name| event.data().text(name).ok().map(str::to_owned))
             .collect(),
     }
+}
+
+/// Picks what is told of an event.
+fn facts(event: &Event) -> Value {
+    let data = event.data().0;
+    let card = data.get("card").and_then(Value::as_object);
+    let names = FACTS.iter().find(|(kind, _)| *kind == event.kind).map_or(&[][..], |(_, names)| *names);
+    let fact = |name: &&str| {
+        let value = data.get(*name).or_else(|| card?.get(*name))?;
+        Some(((*name).to_owned(), value.clone()))
+    };
+    Value::Object(names.iter().filter_map(fact).collect())
 }

@@ -6,7 +6,7 @@ use super::Model;
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
 use crate::audit::payment::{Payment, Refund, Standing};
-use crate::audit::table::{Kind, Shape, Table, maybe, of, text};
+use crate::audit::table::{Kind, ParkedBy, Shape, Table, maybe, of, text};
 
 const PAYMENTS: usize = 0;
 const REFUNDS: usize = 1;
@@ -42,7 +42,7 @@ static SHAPES: [Shape; 2] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "refunds",
@@ -56,7 +56,7 @@ static SHAPES: [Shape; 2] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 1,
+        parked_by: ParkedBy::Column(1),
     },
 ];
 

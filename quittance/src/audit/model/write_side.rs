@@ -8,7 +8,7 @@ use crate::audit::account::Purpose;
 use crate::audit::card::{Card, Status};
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger, Stamp};
-use crate::audit::table::{Kind, Shape, Table, json, maybe, of, text};
+use crate::audit::table::{Kind, ParkedBy, Shape, Table, json, maybe, of, text};
 
 const BALANCES: usize = 0;
 const OWNERS: usize = 1;
@@ -32,7 +32,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 2,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "owners",
@@ -43,7 +43,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "cards",
@@ -54,7 +54,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
     Shape {
         name: "api_keys",
@@ -69,7 +69,7 @@ static SHAPES: [Shape; 4] = [
             ("position", Kind::Plain),
         ],
         key: 1,
-        owner: 0,
+        parked_by: ParkedBy::Column(0),
     },
 ];
 
