@@ -3,6 +3,7 @@
 //! An [`ApiError`] that leaves a handler carries itself out in the answer's extensions; the request-id
 //! layer renders it there, since only that layer knows the request's id.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use event_store::StoreError;
 use ledger_core::rejection::Conflict;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 use crate::fields::FieldError;
 
@@ -360,6 +363,12 @@ impl ApiError {
     }
 }
 
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::Database(error).into()
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -417,6 +426,22 @@ pub struct FieldProblem {
     pub code: String,
     /// What it should be.
     pub detail: String,
+}
+
+/// What every route may answer instead, for the documentation.
+pub struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let described = |about: &str| {
+            let builder = ResponseBuilder::new().description(about);
+            builder.content("application/problem+json", content.clone()).build().into()
+        };
+        [("4XX", "Refused"), ("5XX", "Failed, or not to be answered now")]
+            .map(|(status, about)| (status.to_owned(), described(about)))
+            .into()
+    }
 }
 
 #[cfg(test)]

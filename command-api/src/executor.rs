@@ -86,7 +86,7 @@ impl Executor {
             };
             match attempt {
                 Ok(answers) => {
-                    tickets.into_iter().zip(answers).for_each(|(ticket, answer)| ticket.answer(answer))
+                    tickets.into_iter().zip(answers).for_each(|(ticket, answer)| ticket.answer(answer));
                 }
                 Err(error) if error.is_transient() => {
                     tracing::warn!(

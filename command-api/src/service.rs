@@ -24,8 +24,8 @@ use crate::queue::Queue;
 use crate::routes;
 use crate::sealing::Sealer;
 
-/// How long the oldest command may have waited when a new one is still taken.
-const QUEUE_WAIT_MAX: Duration = Duration::from_millis(250);
+/// How long the oldest command may have waited when a new one is still taken, unless set.
+pub const QUEUE_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// Connections for look-ups before the queue; the executor has its own.
 const LOOKUP_CONNECTIONS: u32 = 12;
@@ -46,8 +46,13 @@ pub struct MintedKey {
 
 impl CommandApi {
     /// Starts the executor and prepares the gateway; connects when it is first used.
-    pub fn start(options: PgConnectOptions, keys: LedgerKeys, clock: Clock) -> anyhow::Result<Self> {
-        let queue = Arc::new(Queue::new(QUEUE_WAIT_MAX));
+    pub fn start(
+        options: PgConnectOptions,
+        keys: LedgerKeys,
+        clock: Clock,
+        queue_wait_max: Duration,
+    ) -> anyhow::Result<Self> {
+        let queue = Arc::new(Queue::new(queue_wait_max));
         let conflict = |conflict: &ledger_core::rejection::Conflict, request_id: &str| {
             ApiError::Conflict(conflict.clone()).body(request_id)
         };

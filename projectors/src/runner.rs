@@ -334,7 +334,11 @@ impl Runner {
             match parked::retry(&self.read, &self.log, &self.vault, projection.as_ref(), None).await {
                 Ok(0) => {}
                 Ok(freed) => {
-                    tracing::info!(projection = projection.name(), keys = freed, "parked events were applied")
+                    tracing::info!(
+                        projection = projection.name(),
+                        keys = freed,
+                        "parked events were applied"
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, projection = projection.name(), "parked events can't be read");

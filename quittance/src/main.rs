@@ -1,2 +1,7 @@
-//! quittance
-fn main() {}
+//! The `quittance` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quittance::cli::main()
+}

@@ -1,1 +1,13 @@
-//! it
+//! Black-box tests: the ledger from outside, over HTTP, on a real PostgreSQL.
+
+mod append_only;
+mod cards;
+mod concurrency;
+mod failing_append;
+mod idempotency;
+mod kills;
+mod money;
+mod past;
+mod poison;
+mod refusals;
+mod routes;

@@ -63,7 +63,7 @@ async fn apply_merchants(tables: &mut PgConnection, events: &[Decoded]) -> Resul
         match event.envelope.event() {
             Event::MerchantOpened(merchant) => opened.push((event, id.to_string(), merchant)),
             Event::MerchantSettingsChanged(settings) => {
-                drop(changed.insert(id.to_string(), (event, settings)))
+                changed.insert(id.to_string(), (event, settings));
             }
             _ => {}
         }

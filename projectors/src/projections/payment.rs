@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use ledger_core::card_number::Brand;
 use ledger_core::event::{CaptureMode, Event, PaymentDetails};
 use ledger_core::ids::StreamId;
 use ledger_core::payment::{Amounts, Status};
@@ -216,7 +217,7 @@ async fn insert(tables: &mut PgConnection, begun: &BTreeMap<String, Begun<'_>>) 
     .bind(amounts(|of| of.refunded))
     .bind(amounts(|of| of.fee_taken - of.fee_returned))
     .bind(begun.values().map(|new| new.details.card.id.map(|id| id.to_string())).collect::<Vec<_>>())
-    .bind(begun.values().map(|new| new.details.card.brand.map(|brand| brand.name())).collect::<Vec<_>>())
+    .bind(begun.values().map(|new| new.details.card.brand.map(Brand::name)).collect::<Vec<_>>())
     .bind(details(|of| of.card.last4.clone()))
     .bind(begun.values().map(|new| i16::from(new.details.card.expiry.month)).collect::<Vec<_>>())
     .bind(begun.values().map(|new| new.details.card.expiry.year.cast_signed()).collect::<Vec<_>>())

@@ -1,0 +1,21 @@
+//! `quittance audit verify`
+
+use std::process::ExitCode;
+
+use crate::audit::{VerifyOptions, verify as verify_ledger};
+use crate::place::Place;
+
+/// Proves the whole ledger, and says what was checked; fails if there is any finding.
+#[expect(clippy::print_stdout, reason = "the report is what the program is asked for")]
+pub async fn verify(place: &Place) -> anyhow::Result<ExitCode> {
+    let master_key = place.secrets().ok().map(|secrets| secrets.keys.master_key());
+    let report = verify_ledger(VerifyOptions {
+        log_url: place.log_url()?,
+        read_url: place.read_url()?,
+        master_key,
+        progress: true,
+    })
+    .await?;
+    println!("{report}");
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

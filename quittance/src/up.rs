@@ -1,0 +1,214 @@
+//! `quittance up`: the whole system in one process tree.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use event_store::clock::Clock;
+use event_store::{database, lookup};
+use ledger_core::api_key::Role;
+use sha2::{Digest, Sha256};
+use sqlx::{Connection, PgConnection};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::credentials::Credentials;
+use crate::data_dir::DataDir;
+use crate::demo;
+use crate::private_postgres::PrivatePostgres;
+use crate::secrets::Secrets;
+use crate::start_screen::StartScreen;
+use crate::system::{System, SystemConfig};
+
+/// The name of the database in a private server.
+const DATABASE: &str = "quittance";
+
+/// How many demo requests a second `--demo` sends.
+const DEMO_RATE: u32 = 10;
+
+/// What `up` is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// A PostgreSQL that runs already, as the database's owner.
+    pub database_url: Option<String>,
+    /// Another one for the read models.
+    pub read_database_url: Option<String>,
+    /// Where PostgreSQL's programs are.
+    pub pg_bin: Option<PathBuf>,
+    /// Where commands are listened for.
+    pub command_addr: SocketAddr,
+    /// Where queries are listened for.
+    pub query_addr: SocketAddr,
+    /// How long the oldest command may have waited when a new one is still taken.
+    pub queue_wait_max: Duration,
+    /// Whether to send demo traffic.
+    pub demo: bool,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Runs the system until it is told to stop.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut stop = Stop::listen()?;
+    let data = DataDir::open(&options.data)?;
+    let mut postgres = match &options.database_url {
+        Some(_) => None,
+        None => Some(PrivatePostgres::start(&data, options.pg_bin.as_deref()).await?),
+    };
+    let served = serve(&options, &data, &mut postgres, started, &mut stop).await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    served
+}
+
+/// Starts the private server again whenever it dies; without one, waits for ever.
+///
+/// Cancelled at any await, `postgres` is the server that runs, or the one that has died.
+async fn keep_running(
+    postgres: &mut Option<PrivatePostgres>,
+    data: &DataDir,
+    options: &Options,
+) -> anyhow::Result<std::convert::Infallible> {
+    let Some(running) = postgres else { return std::future::pending().await };
+    loop {
+        running.ended().await;
+        tracing::warn!("PostgreSQL died; it is started again");
+        *running = PrivatePostgres::start(data, options.pg_bin.as_deref()).await?;
+    }
+}
+
+async fn serve(
+    options: &Options,
+    data: &DataDir,
+    postgres: &mut Option<PrivatePostgres>,
+    started: Instant,
+    stop: &mut Stop,
+) -> anyhow::Result<()> {
+    let log_url = match (&options.database_url, postgres.as_ref()) {
+        (Some(url), _) => url.clone(),
+        (None, Some(postgres)) => {
+            create_database(&postgres.owner_url("postgres")).await?;
+            postgres.owner_url(DATABASE)
+        }
+        (None, None) => bail!("there is no database"),
+    };
+    let secrets = Secrets::load_or_create(&data.secrets())?;
+    let mut system = System::start(SystemConfig {
+        read_url: options.read_database_url.clone().unwrap_or_else(|| log_url.clone()),
+        log_url: log_url.clone(),
+        role_prefix: None,
+        secrets,
+        clock: options.clock.clone(),
+        queue_wait_max: options.queue_wait_max,
+        command_addr: options.command_addr,
+        query_addr: options.query_addr,
+    })
+    .await?;
+    let credentials = credentials(&system, data, log_url).await?;
+    let screen = StartScreen {
+        command: system.command_addr,
+        query: system.query_addr,
+        credentials: &data.credentials(),
+        millis: started.elapsed().as_millis(),
+    };
+    say(&screen);
+
+    let token = CancellationToken::new();
+    let traffic = options.demo.then(|| {
+        let (credentials, token) = (credentials.clone(), token.clone());
+        tokio::spawn(async move { demo::run(&credentials, DEMO_RATE, None, false, token).await })
+    });
+    let ended = tokio::select! {
+        () = stop.asked() => Ok(()),
+        error = system.failed() => Err(error),
+        died = keep_running(postgres, data, options) => match died {
+            Ok(never) => match never {},
+            Err(error) => Err(error),
+        },
+    };
+    token.cancel();
+    if let Some(traffic) = traffic
+        && let Err(error) = traffic.await?
+    {
+        tracing::warn!(error = format!("{error:#}"), "demo traffic ended");
+    }
+    system.stop().await;
+    ended
+}
+
+#[expect(clippy::print_stdout, reason = "the start screen is what the program is asked for")]
+fn say(screen: &StartScreen<'_>) {
+    println!("{screen}");
+}
+
+/// Creates the database in a fresh private server.
+async fn create_database(server_url: &str) -> anyhow::Result<()> {
+    let mut connection =
+        PgConnection::connect(server_url).await.context("can't reach the private PostgreSQL")?;
+    let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM pg_database WHERE datname = $1")
+        .bind(DATABASE)
+        .fetch_optional(&mut connection)
+        .await?;
+    if known.is_none() {
+        sqlx::query("CREATE DATABASE quittance").execute(&mut connection).await?;
+    }
+    Ok(connection.close().await?)
+}
+
+/// Reads the API keys of earlier starts, or mints them; the addresses are today's.
+async fn credentials(system: &System, data: &DataDir, database_url: String) -> anyhow::Result<Credentials> {
+    let (operator, auditor, analyst) = match Credentials::load(data.path()) {
+        Ok(known) if are_live(&known, &database_url).await? => (known.operator, known.auditor, known.analyst),
+        _ => (
+            system.command_api.create_key(Role::Operator, None, "system:cli").await?.secret,
+            system.command_api.create_key(Role::Auditor, None, "system:cli").await?.secret,
+            system.command_api.create_key(Role::Analyst, None, "system:cli").await?.secret,
+        ),
+    };
+    let credentials = Credentials {
+        operator,
+        auditor,
+        analyst,
+        command_url: format!("http://{}", system.command_addr),
+        query_url: format!("http://{}", system.query_addr),
+        database_url,
+        amqp_url: None,
+    };
+    credentials.save(&data.credentials())?;
+    Ok(credentials)
+}
+
+/// Tells whether the log knows the keys of a credentials file: its database may be a new one.
+async fn are_live(known: &Credentials, database_url: &str) -> anyhow::Result<bool> {
+    let pool = database::pool(database::options(database_url, "quittance")?, 1);
+    let mut live = true;
+    for secret in [&known.operator, &known.auditor, &known.analyst] {
+        let secret_hash = Sha256::digest(secret.as_bytes()).into();
+        live &= lookup::principal(&pool, &secret_hash).await?.is_some();
+    }
+    Ok(live)
+}
+
+/// Ctrl-C and a polite kill.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

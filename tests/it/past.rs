@@ -1,0 +1,134 @@
+//! Any past moment: what the query API says of it is what the log folds to.
+
+use std::collections::BTreeMap;
+
+use event_store::entropy;
+use ledger_tests::TestLedger;
+use ledger_tests::people::{Client, Merchant};
+use serde_json::{Value, json};
+
+fn below(limit: usize) -> usize {
+    usize::from(u16::from_be_bytes(entropy::bytes())) % limit
+}
+
+/// Does so many random things.
+async fn live(ledger: &TestLedger, shop: &Merchant, clients: &[Client], things: usize) {
+    let mut payments: Vec<String> = Vec::new();
+    for _ in 0..things {
+        let client = &clients[below(clients.len())];
+        let part = json!({ "amount": { "amount": 1 + below(300), "currency": "EUR" }, "final": false });
+        match below(5) {
+            0 => drop(ledger.deposit(&client.id, 1 + below(5_000) as i64, "EUR").await.expect(200)),
+            1 | 2 => {
+                let capture = if below(2) == 0 { "manual" } else { "automatic" };
+                let paid = ledger.pay(shop, client, 1 + below(2_000) as i64, capture).await.expect(201);
+                payments.push(paid.text_of("id"));
+            }
+            kind => {
+                let Some(payment) = payments.get(below(payments.len().max(1))) else { continue };
+                let verb = if kind == 3 { "capture" } else { "refunds" };
+                let body = if kind == 3 { part } else { json!({ "amount": part["amount"] }) };
+                let answer = ledger.act(shop, payment, verb, body).await;
+                assert!(matches!(answer.status, 200 | 201 | 409), "{}", answer.text);
+            }
+        }
+    }
+}
+
+/// Reads the whole log as auditors do.
+async fn log(ledger: &TestLedger) -> Vec<Value> {
+    let request = ledger.query(reqwest::Method::GET, "/v1/events").bearer_auth(&ledger.auditor);
+    let text = request.header("Accept", "application/x-ndjson").send().await.unwrap().text().await.unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Adds up what an owner's accounts have after a position: plain arithmetic over the postings.
+fn fold(log: &[Value], owner: &str, position: u64) -> BTreeMap<String, i64> {
+    let mut accounts = BTreeMap::new();
+    for event in log.iter().filter(|event| event["position"].as_u64().unwrap() <= position) {
+        for posting in event["postings"].as_array().unwrap() {
+            let (holder, account) = posting["account"].as_str().unwrap().rsplit_once(':').unwrap();
+            if holder.ends_with(owner) {
+                let (debit, credit) =
+                    (posting["debit"]["amount"].as_i64(), posting["credit"]["amount"].as_i64());
+                *accounts.entry(account.to_owned()).or_default() += credit.unwrap_or(0) - debit.unwrap_or(0);
+            }
+        }
+    }
+    accounts
+}
+
+fn shown(body: &Value, account: &str) -> i64 {
+    let rows = body["data"].as_array().unwrap();
+    rows.iter().find(|row| row["currency"] == "EUR").map_or(0, |row| row[account].as_i64().unwrap())
+}
+
+#[tokio::test]
+async fn random_positions_equal_the_log_folded_to_them() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(ledger.client(20_000, "EUR").await);
+    }
+    live(&ledger, &shop, &clients, 150).await;
+    ledger.caught_up().await.unwrap();
+    let log = log(&ledger).await;
+    assert_eq!(log.len() as i64, ledger.head().await);
+
+    for _ in 0..100 {
+        let position = 1 + below(log.len()) as u64;
+        let client = &clients[below(clients.len())];
+        let path = format!("/v1/clients/{}/balances?at_position={position}", client.id);
+        let answer = ledger.get(&ledger.operator, &path).await.expect(200);
+        assert_eq!(answer.body["position"], position);
+        let expected = fold(&log, &client.id, position);
+        let of = |account| expected.get(account).copied().unwrap_or(0);
+        assert_eq!(shown(&answer.body, "available"), of("available"), "client at {position}");
+        assert_eq!(shown(&answer.body, "held"), of("held"), "client at {position}");
+        assert_eq!(shown(&answer.body, "posted"), of("available") + of("held"));
+
+        let path = format!("/v1/merchants/{}/balances?at_position={position}", shop.id);
+        let answer = ledger.get(&shop.key, &path).await.expect(200);
+        let expected = fold(&log, &shop.id, position);
+        for account in ["pending", "available", "reserved", "in_transit"] {
+            assert_eq!(
+                shown(&answer.body, account),
+                expected.get(account).copied().unwrap_or(0),
+                "{account} at {position}"
+            );
+        }
+    }
+    ledger.finish().await;
+}
+
+#[tokio::test]
+async fn a_moment_is_the_position_of_its_last_event() {
+    let ledger = TestLedger::start().await.unwrap();
+    let ada = ledger.client(1_000, "EUR").await;
+    ledger.deposit(&ada.id, 500, "EUR").await.expect(200);
+    ledger.caught_up().await.unwrap();
+    let log = log(&ledger).await;
+    for event in &log {
+        let moment = event["recorded_at"].as_str().unwrap();
+        let last = log.iter().filter(|other| other["recorded_at"].as_str().unwrap() <= moment).count();
+        let path = format!("/v1/clients/{}/balances?as_of={moment}", ada.id);
+        let answer = ledger.get(&ledger.operator, &path).await;
+        if fold(&log, &ada.id, last as u64).is_empty() && answer.status == 404 {
+            continue;
+        }
+        let answer = answer.expect(200);
+        assert_eq!(answer.body["position"], last);
+        assert_eq!(answer.body["final"], last < log.len());
+        let available = fold(&log, &ada.id, last as u64).get("available").copied().unwrap_or(0);
+        assert_eq!(shown(&answer.body, "available"), available);
+    }
+    let path = format!("/v1/clients/{}/balances", ada.id);
+    for parameter in
+        ["as_of=2999-01-01T00:00:00Z", "as_of=yesterday", "at_position=999999", "at_position=-1", "x=1"]
+    {
+        let answer = ledger.get(&ledger.operator, &format!("{path}?{parameter}")).await;
+        answer.expect_code(422, "invalid_request");
+    }
+    ledger.finish().await;
+}

@@ -1,0 +1,84 @@
+//! What is served is what is documented.
+
+use std::collections::BTreeSet;
+
+use ledger_tests::TestLedger;
+use reqwest::Method;
+use serde_json::Value;
+
+/// Lists the documented routes: path and method.
+fn documented(openapi: &Value) -> BTreeSet<(String, String)> {
+    let paths = openapi["paths"].as_object().unwrap();
+    let mut routes = BTreeSet::new();
+    for (path, item) in paths {
+        for method in item.as_object().unwrap().keys() {
+            routes.insert((path.clone(), method.to_uppercase()));
+        }
+    }
+    routes
+}
+
+/// Puts an id where a path has a place for one.
+fn filled(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn every_documented_route_is_served_and_no_other_method() {
+    let ledger = TestLedger::start().await.unwrap();
+    let no_such_route =
+        ledger.command(Method::POST, "/v1/nowhere").bearer_auth(&ledger.operator).send().await.unwrap();
+    let no_such_route: Value = no_such_route.json().await.unwrap();
+    for is_command in [true, false] {
+        let call = |method, path: &str| {
+            if is_command { ledger.command(method, path) } else { ledger.query(method, path) }
+        };
+        let openapi: Value = call(Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap();
+        assert!(openapi["openapi"].as_str().unwrap().starts_with("3.1"));
+        let routes = documented(&openapi);
+        assert!(routes.len() > 10, "{routes:?}");
+        for (path, method) in &routes {
+            let response = call(method.parse().unwrap(), &filled(path))
+                .bearer_auth(&ledger.operator)
+                .send()
+                .await
+                .unwrap();
+            let status = response.status().as_u16();
+            let body: Value = response.json().await.unwrap_or_default();
+            assert_ne!(status, 405, "{method} {path}");
+            assert_ne!(body["detail"], no_such_route["detail"], "{method} {path}");
+        }
+        for (path, method) in &routes {
+            let other = if method == "GET" { Method::DELETE } else { Method::GET };
+            if routes.contains(&(path.clone(), other.to_string())) {
+                continue;
+            }
+            let response = call(other, &filled(path)).bearer_auth(&ledger.operator).send().await.unwrap();
+            assert_eq!(response.status(), 405, "{path}");
+            assert!(response.headers().contains_key("allow"), "{path}");
+            let body: Value = response.json().await.unwrap();
+            assert_eq!(body["code"], "method_not_allowed");
+        }
+    }
+    ledger.finish().await;
+}
+
+#[tokio::test]
+async fn both_services_tell_how_they_are() {
+    let ledger = TestLedger::start().await.unwrap();
+    ledger.client(100, "EUR").await;
+    ledger.caught_up().await.unwrap();
+    for path in ["/healthz", "/readyz", "/metrics", "/docs"] {
+        for request in [ledger.command(Method::GET, path), ledger.query(Method::GET, path)] {
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 200, "{path}");
+            assert!(!response.headers()["request-id"].is_empty());
+        }
+    }
+    let metrics = ledger.command(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    for name in ["quittance_events_total", "quittance_batch_commands", "quittance_append_seconds"] {
+        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
+    ledger.finish().await;
+}
