@@ -320,6 +320,10 @@ impl<'a> Telling<'a> {
             self.note(&cells, "row", self.show(&cells), "none".to_owned());
         }
         let all = self.table.wrong_total + self.table.rows.len() as u64 + self.table.doubled.len() as u64;
+        if self.findings.told.is_empty() {
+            let place = Place::Row { table: self.name, key: String::new() };
+            self.findings.note(place, "rows", "those that the log explains", "others, gone since");
+        }
         self.findings.total = self.findings.total.max(all);
         self.findings
     }
