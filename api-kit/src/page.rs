@@ -57,8 +57,8 @@ pub struct List<T> {
 }
 
 impl<T> List<T> {
-    /// Makes a page of [`Page::rows`] rows.
-    pub fn of<K: Display>(mut rows: Vec<T>, page: &Page<K>, key: impl Fn(&T) -> K) -> Self {
+    /// Makes a page of [`Page::rows`] rows. `key` writes a row's key as `K` reads it.
+    pub fn of<K, D: Display>(mut rows: Vec<T>, page: &Page<K>, key: impl Fn(&T) -> D) -> Self {
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -1,99 +1,103 @@
-//! Past moments: each is a position of the log.
+//! Past moments: `as_of` a time, `at_position` of the log. Both name one state, since times and positions
+//! rise together.
 
 use api_kit::fields::{FieldCode, FieldError};
 use api_kit::problem::ApiError;
 use api_kit::query_string::Parameters;
 use ledger_core::Timestamp;
-use serde_json::{Value, json};
+use utoipa::IntoParams;
 
-use crate::QueryApi;
+use crate::service::QueryApi;
 
-/// What a caller asks for: now, or a past moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted {
-    /// What the read model has.
-    Now,
-    /// After the last event that was recorded at or before this.
+/// Which past moment is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moment {
+    /// After the last event that was recorded at or before a time.
     AsOf(Timestamp),
-    /// After the event at this position.
+    /// After the event at a position.
     At(u64),
 }
 
-/// A moment as a position.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    /// `None`: now.
-    pub(crate) position: Option<u64>,
-    /// Whether nothing can come at or before it any more.
-    is_final: bool,
+/// The parameters, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Moment::read` takes")]
+pub(crate) struct MomentParameters {
+    /// The state after the last event recorded at or before this time (RFC 3339).
+    as_of: Option<String>,
+    /// The state after the event at this position.
+    at_position: Option<u64>,
 }
 
-impl Wanted {
-    /// Reads `as_of` or `at_position`, not both.
-    pub(crate) fn read(parameters: &mut Parameters) -> Self {
-        let as_of = parameters.timestamp("as_of");
-        let at_position = parameters.integer("at_position", 0, i64::MAX);
-        match (as_of, at_position) {
-            (Some(_), Some(_)) => {
-                parameters.refuse("at_position", FieldCode::InvalidFormat);
-                Self::Now
-            }
-            (Some(moment), None) => Self::AsOf(moment),
-            (None, Some(position)) => Self::At(position.unsigned_abs()),
-            (None, None) => Self::Now,
+/// A past moment in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Past {
+    /// The position of the last event that counts.
+    pub(crate) position: u64,
+    /// Whether no event can come any more that would count.
+    pub(crate) is_final: bool,
+}
+
+impl Moment {
+    /// Takes `as_of` or `at_position`.
+    pub(crate) fn read(parameters: &mut Parameters) -> Option<Self> {
+        let as_of = parameters.timestamp("as_of").map(Self::AsOf);
+        let at = parameters.integer("at_position", 0, i64::MAX).map(|at| Self::At(at.unsigned_abs()));
+        if as_of.is_some() && at.is_some() {
+            // One moment at a time.
+            parameters.refuse("at_position", FieldCode::InvalidFormat);
         }
+        as_of.or(at)
     }
 }
 
 impl QueryApi {
-    /// Finds the position of a moment.
+    /// Finds a moment's place in the log.
     ///
     /// # Errors
     ///
-    /// 422 for what is still to come, by PostgreSQL's clock and the log's head.
-    pub(crate) async fn moment(&self, wanted: Wanted) -> Result<Moment, ApiError> {
-        let out_of_range = |name| Err(ApiError::field(FieldError::new(name, FieldCode::OutOfRange)));
-        match wanted {
-            Wanted::Now => Ok(Moment::NOW),
-            Wanted::At(position) if position > self.log.head().await?.position => {
-                out_of_range("/at_position")
-            }
-            Wanted::At(position) => Ok(Moment { position: Some(position), is_final: true }),
-            Wanted::AsOf(moment) => {
-                if moment > self.clock.moved(self.log.database_time().await?) {
-                    return out_of_range("/as_of");
+    /// 422 if the moment is in the future.
+    pub(crate) async fn past(&self, moment: Option<Moment>) -> Result<Option<Past>, ApiError> {
+        let past = match moment {
+            None => return Ok(None),
+            Some(Moment::AsOf(time)) => {
+                if time > self.clock.moved(self.log.database_time().await?) {
+                    return Err(ApiError::field(FieldError::new("/as_of", FieldCode::OutOfRange)));
                 }
-                let position = self.log.position_at(moment).await?;
-                let is_final = self.log.head().await?.recorded_at.is_some_and(|last| last > moment);
-                Ok(Moment { position: Some(position), is_final })
+                // The head is read first: if it is of a later time, all that counts is in the log by then.
+                let is_final = self.log.head().await?.recorded_at.is_some_and(|last| last > time);
+                Past { position: self.log.position_at(time).await?, is_final }
             }
-        }
+            Some(Moment::At(position)) => {
+                if position > self.log.head().await?.position {
+                    return Err(ApiError::field(FieldError::new("/at_position", FieldCode::OutOfRange)));
+                }
+                Past { position, is_final: true }
+            }
+        };
+        Ok(Some(past))
     }
 }
 
-impl Moment {
-    /// Now.
-    pub(crate) const NOW: Self = Self { position: None, is_final: false };
+#[cfg(test)]
+mod tests {
+    use api_kit::query_string;
 
-    /// Returns the position that a read model must have reached.
-    pub(crate) fn at_least(&self) -> u64 {
-        self.position.unwrap_or(0)
+    use super::*;
+
+    fn read(query: &str) -> Result<Option<Moment>, ApiError> {
+        query_string::read(Some(query), Moment::read)
     }
 
-    /// Returns the last position that counts, as the database keeps it.
-    pub(crate) const fn last(&self) -> i64 {
-        match self.position {
-            Some(position) => position.cast_signed(),
-            None => i64::MAX,
+    #[test]
+    fn takes_one_moment() {
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(read("at_position=0").unwrap(), Some(Moment::At(0)));
+        let noon = "2026-11-24T12:00:00.000000Z";
+        assert_eq!(read(&format!("as_of={noon}")).unwrap(), Some(Moment::AsOf(noon.parse().unwrap())));
+        let both = "at_position=1&as_of=2026-11-24T12:00:00Z";
+        for query in ["as_of=noon", "at_position=-1", "at_position=9e9", both] {
+            assert!(read(query).is_err(), "{query}");
         }
-    }
-
-    /// Adds to an answer what it says of its moment.
-    pub(crate) fn stamp(&self, mut body: Value, reading: u64) -> Value {
-        body["position"] = json!(self.position.unwrap_or(reading));
-        if self.position.is_some() {
-            body["final"] = json!(self.is_final);
-        }
-        body
     }
 }

@@ -20,10 +20,9 @@ static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
 /// A server with a migrated template.
 pub struct Cluster {
-    server_url: String,
     folder: std::path::PathBuf,
     databases: AtomicU32,
-    _server: PrivatePostgres,
+    server: PrivatePostgres,
     _data: DataDir,
     _undertaker: Child,
 }
@@ -39,18 +38,11 @@ impl Cluster {
         let data = DataDir::open(&folder)?;
         let server = PrivatePostgres::start(&data, None).await?;
         let undertaker = undertaker(server.pid(), &folder)?;
-        let server_url = server.owner_url("postgres");
-        let mut connection = PgConnection::connect(&server_url).await?;
+        let mut connection = PgConnection::connect(&server.owner_url("postgres")).await?;
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
-        let cluster = Self {
-            server_url,
-            folder,
-            databases: AtomicU32::new(0),
-            _server: server,
-            _data: data,
-            _undertaker: undertaker,
-        };
-        let template = cluster.url(TEMPLATE);
+        let cluster =
+            Self { folder, databases: AtomicU32::new(0), server, _data: data, _undertaker: undertaker };
+        let template = cluster.server.owner_url(TEMPLATE);
         migrate(&template, &template, &cluster.roles()?).await?;
         Ok(cluster)
     }
@@ -59,12 +51,12 @@ impl Cluster {
     pub async fn database(&self) -> anyhow::Result<String> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
-        let mut connection = PgConnection::connect(&self.server_url).await?;
+        let mut connection = PgConnection::connect(&self.server.owner_url("postgres")).await?;
         // Two copies of one template at once are refused, so they take turns.
         connection.execute("SELECT pg_advisory_lock(1)").await?;
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))).await?;
         connection.close().await?;
-        Ok(self.url(&name))
+        Ok(self.server.owner_url(&name))
     }
 
     /// Returns the keys and passwords of the run.
@@ -74,10 +66,6 @@ impl Cluster {
 
     fn roles(&self) -> anyhow::Result<Roles> {
         Ok(Roles { prefix: ROLE_PREFIX.to_owned(), passwords: self.secrets()?.passwords })
-    }
-
-    fn url(&self, database: &str) -> String {
-        self.server_url.replacen("/postgres", &format!("/{database}"), 1)
     }
 }
 

@@ -1,56 +1,90 @@
-//! Cards: what may be shown of them.
+//! Cards, as far as they may be shown.
 
-use api_kit::problem::{ApiError, Problem};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
+use ledger_core::Timestamp;
 use ledger_core::ids::CardId;
-use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use serde::Serialize;
+use sqlx::types::chrono::{DateTime, Utc};
+use utoipa::ToSchema;
 
-use super::clients::moment;
-use crate::QueryApi;
-use crate::asked::Asked;
-use crate::reading::failed;
+use super::READERS;
+use crate::answer::moment;
+use crate::asked::{Asked, id};
+use crate::read_model::{Model, Snapshot};
+use crate::service::QueryApi;
 
-/// Shows a card.
+/// A card.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Card {
+    id: String,
+    /// The holder.
+    pub(crate) client_id: String,
+    brand: String,
+    last4: String,
+    exp_month: i16,
+    exp_year: i16,
+    /// active or blocked.
+    status: String,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    position: u64,
+}
+
+type CardRow = (String, String, String, String, i16, i16, String, DateTime<Utc>, DateTime<Utc>, i64);
+
+impl From<CardRow> for Card {
+    fn from(row: CardRow) -> Self {
+        let (id, client_id, brand, last4, exp_month, exp_year, status, created_at, updated_at, position) =
+            row;
+        let (created_at, updated_at) = (moment(created_at), moment(updated_at));
+        let position = position.unsigned_abs();
+        Self { id, client_id, brand, last4, exp_month, exp_year, status, created_at, updated_at, position }
+    }
+}
+
+impl Card {
+    /// Reads the cards of clients, oldest first.
+    pub(crate) async fn of_clients(
+        snapshot: &mut Snapshot,
+        clients: &[String],
+    ) -> Result<Vec<Self>, ApiError> {
+        let rows: Vec<CardRow> = sqlx::query_as(
+            "SELECT id, client_id, brand, last4, exp_month, exp_year, status, created_at, updated_at, position
+             FROM client_cards WHERE client_id = ANY ($1) ORDER BY client_id, id",
+        )
+        .bind(clients)
+        .fetch_all(&mut *snapshot.transaction)
+        .await?;
+        Ok(rows.into_iter().map(Self::from).collect())
+    }
+}
+
+/// Shows a card. Its number is nowhere to be seen.
 #[utoipa::path(
     get, path = "/v1/cards/{id}", params(("id" = String, Path)),
-    responses((status = 200, description = "The card"), (status = "4XX", body = Problem))
+    responses((status = 200, description = "The card", body = Card), Problems)
 )]
 pub(crate) async fn show(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(card): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst])?;
-    asked.parameters(|_| ())?;
-    let id = id.parse::<CardId>().map_err(|_| ApiError::NotFound)?;
-    let mut reading = api.read("client-account", &asked, 0).await?;
-    let row = sqlx::query("SELECT * FROM client_cards WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(reading.tables())
-        .await
-        .map_err(failed)?
-        .ok_or(ApiError::NotFound)?;
-    reading.refuse_parked(row.try_get("client_id").map_err(failed)?).await?;
-    let body = card(&row).map_err(failed)?;
-    Ok(reading.answer(&body))
-}
-
-/// Makes a card of its row.
-pub(crate) fn card(row: &PgRow) -> Result<Value, sqlx::Error> {
-    Ok(json!({
-        "id": row.try_get::<String, _>("id")?,
-        "client_id": row.try_get::<String, _>("client_id")?,
-        "brand": row.try_get::<String, _>("brand")?,
-        "last4": row.try_get::<String, _>("last4")?,
-        "exp_month": row.try_get::<i16, _>("exp_month")?,
-        "exp_year": row.try_get::<i16, _>("exp_year")?,
-        "status": row.try_get::<String, _>("status")?,
-        "created_at": moment(row, "created_at")?,
-        "updated_at": moment(row, "updated_at")?,
-        "position": row.try_get::<i64, _>("position")?,
-    }))
+    let ((), wanted) = asked.read(READERS, |_| ())?;
+    let card: CardId = id(&card)?;
+    let mut snapshot = api.snapshot(Model::ClientAccount, &[], wanted).await?;
+    let row: Option<CardRow> = sqlx::query_as(
+        "SELECT id, client_id, brand, last4, exp_month, exp_year, status, created_at, updated_at, position
+         FROM client_cards WHERE id = $1",
+    )
+    .bind(card.to_string())
+    .fetch_optional(&mut *snapshot.transaction)
+    .await?;
+    let card = Card::from(row.ok_or(ApiError::NotFound)?);
+    // A card stands still with its holder.
+    snapshot.refuse_parked(&card.client_id).await?;
+    asked.answer(snapshot.position, &card)
 }

@@ -1,182 +1,195 @@
-//! Clients, with their cards and balances.
+//! Clients: who they are, their cards, what they have.
 
-use api_kit::problem::{ApiError, Problem};
+use std::collections::BTreeMap;
+
+use api_kit::page::{List, Page};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use ledger_core::Timestamp;
 use ledger_core::api_key::Role;
 use ledger_core::ids::ClientId;
-use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::{Postgres, QueryBuilder};
+use utoipa::ToSchema;
 
-use super::cards;
-use crate::QueryApi;
-use crate::asked::Asked;
-use crate::moment::{Moment, Wanted};
-use crate::page::Page;
-use crate::reading::failed;
+use super::cards::Card;
+use super::{PageParameters, READERS};
+use crate::accounts::{Balances, CLIENTS, Totals, total};
+use crate::answer::{json, moment};
+use crate::asked::{Asked, id};
+use crate::moment::{Moment, MomentParameters};
+use crate::read_model::{Model, Snapshot};
+use crate::service::QueryApi;
 
-/// The read model.
-const MODEL: &str = "client-account";
+/// Who may see clients.
+const ROLES: &[Role] = &[Role::Operator, Role::Analyst];
 
-/// Lists clients, newest first. Analysts see no name, e-mail and metadata.
+/// A client.
+#[derive(Serialize, ToSchema)]
+struct Client {
+    id: String,
+    /// Not for analysts.
+    #[serde(flatten)]
+    person: Option<Person>,
+    /// open, closed or erased.
+    status: String,
+    cards: Vec<Card>,
+    balances: Vec<ClientBalance>,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    position: u64,
+}
+
+/// Who a client is; null once erased.
+#[derive(Serialize, ToSchema)]
+struct Person {
+    name: Option<String>,
+    email: Option<String>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Value,
+}
+
+/// A client's money in one currency, in minor units.
+#[derive(Serialize, ToSchema)]
+struct ClientBalance {
+    currency: String,
+    /// What is available and held.
+    posted: i64,
+    /// What authorizations hold.
+    held: i64,
+    /// What can be spent.
+    available: i64,
+}
+
+impl ClientBalance {
+    fn of((currency, totals): (String, Totals)) -> Self {
+        let (held, available) = (total(&totals, "held"), total(&totals, "available"));
+        Self { currency, posted: available.saturating_add(held), held, available }
+    }
+}
+
+type ClientRow =
+    (String, Option<String>, Option<String>, Option<String>, String, DateTime<Utc>, DateTime<Utc>, i64);
+
+impl Client {
+    fn of(row: ClientRow, with_person: bool) -> Result<Self, ApiError> {
+        let (id, name, email, metadata, status, created_at, updated_at, position) = row;
+        let metadata = json(metadata.as_deref())?;
+        Ok(Self {
+            id,
+            person: with_person.then_some(Person { name, email, metadata }),
+            status,
+            cards: Vec::new(),
+            balances: Vec::new(),
+            created_at: moment(created_at),
+            updated_at: moment(updated_at),
+            position: position.unsigned_abs(),
+        })
+    }
+}
+
+/// Lists clients, newest first.
 #[utoipa::path(
-    get, path = "/v1/clients", params(("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "Clients"), (status = "4XX", body = Problem))
+    get, path = "/v1/clients", params(PageParameters),
+    responses((status = 200, description = "Clients with their cards and balances", body = List<Client>), Problems)
 )]
 pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst])?;
-    let page = asked.parameters(Page::read)?;
-    let mut reading = api.read(MODEL, &asked, 0).await?;
-    let rows =
-        sqlx::query("SELECT * FROM clients WHERE $1::text IS NULL OR id < $1 ORDER BY id DESC LIMIT $2")
-            .bind(&page.after)
-            .bind(page.fetch())
-            .fetch_all(reading.tables())
-            .await
-            .map_err(failed)?;
-    let mut shown = Vec::with_capacity(rows.len());
-    for row in rows {
-        let id: String = row.try_get("id").map_err(failed)?;
-        let client = client(&row, asked.role()).map_err(failed)?;
-        shown.push((id.clone(), with_parts(reading.tables(), client, &id).await.map_err(failed)?));
+    let (page, wanted) = asked.read(ROLES, Page::<ClientId>::read)?;
+    let mut snapshot = api.snapshot(Model::ClientAccount, &[], wanted).await?;
+    let mut query = select();
+    if let Some(after) = page.after {
+        query.push(" AND id < ").push_bind(after.to_string());
     }
-    Ok(reading.answer(&page.body(shown)))
+    snapshot.push_not_parked(&mut query, "id");
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    let mut clients = fetch(&mut snapshot, &mut query, &asked).await?;
+    clients.truncate(usize::try_from(page.rows()).unwrap_or(usize::MAX));
+    asked.answer(snapshot.position, &List::of(clients, &page, |client| client.id.clone()))
 }
 
 /// Shows a client.
 #[utoipa::path(
     get, path = "/v1/clients/{id}", params(("id" = String, Path)),
-    responses((status = 200, description = "The client"), (status = "4XX", body = Problem))
+    responses((status = 200, description = "The client with its cards and balances", body = Client), Problems)
 )]
 pub(crate) async fn show(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(client): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst])?;
-    asked.parameters(|_| ())?;
-    let id = id.parse::<ClientId>().map_err(|_| ApiError::NotFound)?.to_string();
-    let mut reading = api.read(MODEL, &asked, 0).await?;
-    reading.refuse_parked(&id).await?;
-    let row = sqlx::query("SELECT * FROM clients WHERE id = $1")
-        .bind(&id)
-        .fetch_optional(reading.tables())
-        .await
-        .map_err(failed)?
-        .ok_or(ApiError::NotFound)?;
-    let client = client(&row, asked.role()).map_err(failed)?;
-    let body = with_parts(reading.tables(), client, &id).await.map_err(failed)?;
-    Ok(reading.answer(&body))
+    let ((), wanted) = asked.read(ROLES, |_| ())?;
+    let client = id::<ClientId>(&client)?.to_string();
+    let mut snapshot = api.snapshot(Model::ClientAccount, &[&client], wanted).await?;
+    let mut query = select();
+    query.push(" AND id = ").push_bind(client);
+    let clients = fetch(&mut snapshot, &mut query, &asked).await?;
+    asked.answer(snapshot.position, clients.first().ok_or(ApiError::NotFound)?)
 }
 
-/// Shows a client's balances, now or at any past moment.
+/// Shows what a client has, now or at a past moment.
 #[utoipa::path(
-    get, path = "/v1/clients/{id}/balances",
-    params(("id" = String, Path), ("as_of" = Option<String>, Query), ("at_position" = Option<u64>, Query)),
-    responses((status = 200, description = "Balances"), (status = "4XX", body = Problem))
+    get, path = "/v1/clients/{id}/balances", params(("id" = String, Path), MomentParameters),
+    responses((status = 200, description = "One row per currency", body = Balances<ClientBalance>), Problems)
 )]
 pub(crate) async fn balances(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(client): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst, Role::Auditor])?;
-    let wanted = asked.parameters(Wanted::read)?;
-    let id = id.parse::<ClientId>().map_err(|_| ApiError::NotFound)?.to_string();
-    let moment = api.moment(wanted).await?;
-    let mut reading = api.read(MODEL, &asked, moment.at_least()).await?;
-    reading.refuse_parked(&id).await?;
-    let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM clients WHERE id = $1")
-        .bind(&id)
-        .fetch_optional(reading.tables())
-        .await
-        .map_err(failed)?;
-    known.ok_or(ApiError::NotFound)?;
-    let rows = balance_rows(reading.tables(), &id, &moment).await.map_err(failed)?;
-    let body = moment.stamp(json!({ "data": rows }), reading.position);
-    Ok(reading.answer(&body))
+    let (moment, wanted) = asked.read(READERS, Moment::read)?;
+    let past = api.past(moment).await?;
+    let client = id::<ClientId>(&client)?.to_string();
+    let position = past.map(|past| past.position);
+    let mut snapshot =
+        api.snapshot(CLIENTS.model, &[&client], wanted.max(position.unwrap_or_default())).await?;
+    CLIENTS.expect_owner(&mut snapshot, &client).await?;
+    let balances = CLIENTS.balances(&mut snapshot, &client, position).await?;
+    let balances = balances.into_iter().map(ClientBalance::of).collect();
+    asked.answer(snapshot.position, &Balances::of(balances, past))
 }
 
-/// Reads balances: of now from their rows, of a past moment from the last entry of each account.
-async fn balance_rows(
-    tables: &mut PgConnection,
-    id: &str,
-    moment: &Moment,
-) -> Result<Vec<Value>, sqlx::Error> {
-    let rows: Vec<(String, i64, i64, i64)> = match moment.position {
-        None => {
-            sqlx::query_as(
-                "SELECT currency, available, held, position FROM client_balances WHERE client_id = $1 ORDER BY currency",
-            )
-            .bind(id)
-            .fetch_all(tables)
-            .await?
-        }
-        Some(_) => {
-            sqlx::query_as(
-                "SELECT currency,
-                        coalesce(max(balance_after) FILTER (WHERE account = 'available'), 0),
-                        coalesce(max(balance_after) FILTER (WHERE account = 'held'), 0),
-                        max(position)
-                 FROM (SELECT currency FROM client_balances WHERE client_id = $1) AS known,
-                      (VALUES ('available'), ('held')) AS accounts (account),
-                      LATERAL (SELECT balance_after, position FROM client_entries
-                               WHERE client_id = $1 AND client_entries.currency = known.currency
-                                 AND client_entries.account = accounts.account AND position <= $2
-                               ORDER BY position DESC, ordinal DESC LIMIT 1) AS last
-                 GROUP BY currency ORDER BY currency",
-            )
-            .bind(id)
-            .bind(moment.last())
-            .fetch_all(tables)
-            .await?
-        }
-    };
-    let row = |(currency, available, held, position): (String, i64, i64, i64)| {
-        json!({
-            "currency": currency, "posted": available + held, "held": held,
-            "available": available, "position": position,
-        })
-    };
-    Ok(rows.into_iter().map(row).collect())
+fn select() -> QueryBuilder<Postgres> {
+    QueryBuilder::new(
+        "SELECT id, name, email, metadata, status, created_at, updated_at, position FROM clients WHERE true",
+    )
 }
 
-/// Adds a client's cards and balances.
-async fn with_parts(tables: &mut PgConnection, mut client: Value, id: &str) -> Result<Value, sqlx::Error> {
-    let rows = sqlx::query("SELECT * FROM client_cards WHERE client_id = $1 ORDER BY id DESC")
-        .bind(id)
-        .fetch_all(&mut *tables)
-        .await?;
-    client["cards"] = rows.iter().map(cards::card).collect::<Result<_, _>>()?;
-    client["balances"] = balance_rows(tables, id, &Moment::NOW).await?.into();
-    Ok(client)
-}
+/// Reads clients, then the cards and balances of all of them.
+async fn fetch(
+    snapshot: &mut Snapshot,
+    query: &mut QueryBuilder<Postgres>,
+    asked: &Asked,
+) -> Result<Vec<Client>, ApiError> {
+    let with_person = asked.principal.role == Role::Operator;
+    let rows: Vec<ClientRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+    let mut clients =
+        rows.into_iter().map(|row| Client::of(row, with_person)).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
 
-fn client(row: &PgRow, role: Role) -> Result<Value, sqlx::Error> {
-    let mut client = json!({
-        "id": row.try_get::<String, _>("id")?,
-        "status": row.try_get::<String, _>("status")?,
-        "created_at": moment(row, "created_at")?,
-        "updated_at": moment(row, "updated_at")?,
-        "position": row.try_get::<i64, _>("position")?,
-    });
-    if role == Role::Operator {
-        client["name"] = json!(row.try_get::<Option<String>, _>("name")?);
-        client["email"] = json!(row.try_get::<Option<String>, _>("email")?);
-        client["metadata"] = parsed(row.try_get("metadata")?);
+    let mut cards: BTreeMap<String, Vec<Card>> = BTreeMap::new();
+    for card in Card::of_clients(snapshot, &ids).await? {
+        cards.entry(card.client_id.clone()).or_default().push(card);
     }
-    Ok(client)
-}
-
-/// Reads a moment.
-pub(crate) fn moment(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
-    row.try_get::<DateTime<Utc>, _>(column).map(Timestamp::new)
-}
-
-/// Reads JSON that a projection wrote.
-pub(crate) fn parsed(text: Option<String>) -> Value {
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
+        "SELECT client_id, currency, held, available FROM client_balances WHERE client_id = ANY ($1)
+         ORDER BY client_id, currency",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *snapshot.transaction)
+    .await?;
+    let mut balances: BTreeMap<String, Vec<ClientBalance>> = BTreeMap::new();
+    for (client, currency, held, available) in rows {
+        let posted = available.saturating_add(held);
+        balances.entry(client).or_default().push(ClientBalance { currency, posted, held, available });
+    }
+    for client in &mut clients {
+        client.cards = cards.remove(&client.id).unwrap_or_default();
+        client.balances = balances.remove(&client.id).unwrap_or_default();
+    }
+    Ok(clients)
 }

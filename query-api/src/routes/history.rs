@@ -1,141 +1,270 @@
-//! Histories: one entry per posting, with the balance after it.
+//! Histories of accounts: one entry per posting, newest first, as JSON pages or as a statement.
+
+use std::fmt;
+use std::str::FromStr;
 
 use api_kit::fields::FieldCode;
-use api_kit::problem::{ApiError, Problem};
+use api_kit::page::{List, Page};
+use api_kit::problem::{ApiError, Problems};
 use api_kit::query_string::Parameters;
+use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::Response;
-use ledger_core::api_key::Role;
-use ledger_core::ids::{ClientId, MerchantId};
-use ledger_core::{Currency, Money, Timestamp};
-use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
-use sqlx::{QueryBuilder, Row};
+use futures_util::stream;
+use ledger_core::ids::{ClientId, MalformedId, MerchantId};
+use ledger_core::{Currency, Timestamp};
+use serde::Serialize;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Postgres, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
 
-use super::clients::moment as stamp;
-use crate::QueryApi;
-use crate::asked::Asked;
-use crate::moment::Wanted;
-use crate::page::Page;
-use crate::reading::failed;
+use super::{PageParameters, READERS, READERS_AND_MERCHANT};
+use crate::accounts::{Accounts, CLIENTS, MERCHANTS};
+use crate::answer::{at, decimal, moment};
+use crate::asked::{Asked, id};
+use crate::csv;
+use crate::read_model::Snapshot;
+use crate::service::QueryApi;
 
-/// Whose history it is.
-struct Owner {
-    kind: &'static str,
-    model: &'static str,
-    select: &'static str,
-    exists: &'static str,
-    accounts: &'static [&'static str],
+/// How many entries of a statement are read at once.
+const STATEMENT_ROWS: i64 = 1000;
+
+/// One posting to one of the owner's accounts.
+#[derive(Serialize, ToSchema)]
+struct Entry {
+    /// The event's position.
+    position: u64,
+    #[serde(skip)]
+    ordinal: i16,
+    #[schema(value_type = String)]
+    recorded_at: Timestamp,
+    /// The event's type.
+    r#type: String,
+    /// The account's full name.
+    account: String,
+    currency: String,
+    /// In minor units; negative for a debit.
+    amount: i64,
+    /// The account's balance after it.
+    balance_after: i64,
+    payment_id: Option<String>,
 }
 
-const CLIENT: Owner = Owner {
-    kind: "client",
-    model: "client-account",
-    select: "SELECT * FROM client_entries WHERE client_id = ",
-    exists: "SELECT 1 FROM clients WHERE id = $1",
-    accounts: &["available", "held"],
-};
+impl Entry {
+    fn key(&self) -> EntryKey {
+        EntryKey { position: self.position.cast_signed(), ordinal: self.ordinal }
+    }
 
-const MERCHANT: Owner = Owner {
-    kind: "merchant",
-    model: "merchant-account",
-    select: "SELECT * FROM merchant_entries WHERE merchant_id = ",
-    exists: "SELECT 1 FROM merchants WHERE id = $1",
-    accounts: &["pending", "available", "reserved", "in_transit"],
-};
-
-/// Shows a client's history, newest first; as `text/csv` it is the statement.
-#[utoipa::path(
-    get, path = "/v1/clients/{id}/history",
-    params(
-        ("id" = String, Path), ("currency" = Option<String>, Query), ("account" = Option<String>, Query),
-        ("from" = Option<String>, Query), ("to" = Option<String>, Query),
-        ("as_of" = Option<String>, Query), ("at_position" = Option<u64>, Query),
-        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)
-    ),
-    responses((status = 200, description = "Entries"), (status = "4XX", body = Problem))
-)]
-pub(crate) async fn of_client(
-    State(api): State<QueryApi>,
-    Path(id): Path<String>,
-    asked: Asked,
-) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst, Role::Auditor])?;
-    let filter = asked.parameters(|parameters| Filter::read(parameters, &CLIENT))?;
-    let id = id.parse::<ClientId>().map_err(|_| ApiError::NotFound)?.to_string();
-    history(&api, &asked, &CLIENT, &id, filter).await
+    fn csv_row(self) -> String {
+        csv::row([
+            self.position.to_string(),
+            self.recorded_at.to_string(),
+            self.r#type,
+            self.account,
+            self.amount.to_string(),
+            decimal(self.amount, &self.currency),
+            self.balance_after.to_string(),
+            decimal(self.balance_after, &self.currency),
+            self.currency,
+            self.payment_id.unwrap_or_default(),
+        ])
+    }
 }
 
-/// Shows a merchant's history, newest first; as `text/csv` it is the statement.
-#[utoipa::path(
-    get, path = "/v1/merchants/{id}/history",
-    params(
-        ("id" = String, Path), ("currency" = Option<String>, Query), ("account" = Option<String>, Query),
-        ("from" = Option<String>, Query), ("to" = Option<String>, Query),
-        ("as_of" = Option<String>, Query), ("at_position" = Option<u64>, Query),
-        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)
-    ),
-    responses((status = 200, description = "Entries"), (status = "4XX", body = Problem))
-)]
-pub(crate) async fn of_merchant(
-    State(api): State<QueryApi>,
-    Path(id): Path<String>,
-    asked: Asked,
-) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst, Role::Auditor, Role::Merchant])?;
-    let filter = asked.parameters(|parameters| Filter::read(parameters, &MERCHANT))?;
-    let id = id.parse::<MerchantId>().map_err(|_| ApiError::NotFound)?.to_string();
-    asked.owns(&id)?;
-    history(&api, &asked, &MERCHANT, &id, filter).await
+const CSV_HEADER: [&str; 10] = [
+    "position",
+    "recorded_at",
+    "type",
+    "account",
+    "amount",
+    "amount_decimal",
+    "balance_after",
+    "balance_after_decimal",
+    "currency",
+    "payment_id",
+];
+
+/// An entry's place: its event, and which posting of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct EntryKey {
+    position: i64,
+    ordinal: i16,
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.position, self.ordinal)
+    }
+}
+
+impl FromStr for EntryKey {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (position, ordinal) = text.split_once('.').ok_or(MalformedId)?;
+        let (position, ordinal) = (position.parse().ok(), ordinal.parse().ok());
+        Ok(Self { position: position.ok_or(MalformedId)?, ordinal: ordinal.ok_or(MalformedId)? })
+    }
 }
 
 /// Which entries are wanted.
+#[derive(Clone)]
 struct Filter {
     currency: Option<Currency>,
-    account: Option<String>,
+    account: Option<&'static str>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    wanted: Wanted,
-    page: Page,
-    before: Option<(i64, i64)>,
+}
+
+/// The parameters, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Filter::read` takes")]
+struct FilterParameters {
+    /// ISO 4217.
+    currency: Option<String>,
+    /// An account of the owner, by its full or its short name.
+    account: Option<String>,
+    /// Recorded at this time or later (RFC 3339).
+    from: Option<String>,
+    /// Recorded before this time.
+    to: Option<String>,
 }
 
 impl Filter {
-    fn read(parameters: &mut Parameters, owner: &Owner) -> Self {
-        let (page, before) = Page::read_numbers(parameters);
+    fn read(parameters: &mut Parameters, accounts: &Accounts, owner: &str) -> Self {
+        let account = |text: &str| {
+            let full = |name: &&&str| *text == accounts.full_name(owner, name);
+            let found = accounts
+                .names
+                .iter()
+                .find(|name| **name == text)
+                .or_else(|| accounts.names.iter().find(full));
+            found.copied().ok_or(FieldCode::InvalidFormat)
+        };
         Self {
             currency: parameters
                 .parsed("currency", |code| code.parse().map_err(|_| FieldCode::UnsupportedCurrency)),
-            account: parameters.parsed("account", |name| {
-                // An account's full name ends in its short one.
-                let short = name.rsplit(':').next().unwrap_or_default();
-                owner.accounts.contains(&short).then(|| short.to_owned()).ok_or(FieldCode::InvalidFormat)
-            }),
+            account: parameters.parsed("account", account),
             from: parameters.timestamp("from"),
             to: parameters.timestamp("to"),
-            wanted: Wanted::read(parameters),
-            page,
-            before,
         }
     }
 }
 
-async fn history(
-    api: &QueryApi,
-    asked: &Asked,
-    owner: &Owner,
-    id: &str,
-    filter: Filter,
+/// Shows a client's postings, newest first. As `text/csv` the whole statement, whatever limit and cursor
+/// say.
+#[utoipa::path(
+    get, path = "/v1/clients/{id}/history", params(("id" = String, Path), FilterParameters, PageParameters),
+    responses((status = 200, description = "One entry per posting", body = List<Entry>), Problems)
+)]
+pub(crate) async fn client(
+    State(api): State<QueryApi>,
+    Path(client): Path<String>,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
-    let moment = api.moment(filter.wanted).await?;
-    let mut reading = api.read(owner.model, asked, moment.at_least()).await?;
-    reading.refuse_parked(id).await?;
-    let known: Option<(i32,)> =
-        sqlx::query_as(owner.exists).bind(id).fetch_optional(reading.tables()).await.map_err(failed)?;
-    known.ok_or(ApiError::NotFound)?;
+    let (query, wanted) = asked
+        .read(READERS, |parameters| (Filter::read(parameters, &CLIENTS, &client), Page::read(parameters)))?;
+    let client: ClientId = id(&client)?;
+    answer(api, &CLIENTS, client.to_string(), query, wanted, asked).await
+}
 
-    let mut query = QueryBuilder::new(owner.select);
-    query.push_bind(id.to_owned()).push(" AND position <= ").push_bind(moment.last());
+/// Shows a merchant's postings, newest first. As `text/csv` the whole statement, whatever limit and cursor
+/// say.
+#[utoipa::path(
+    get, path = "/v1/merchants/{id}/history", params(("id" = String, Path), FilterParameters, PageParameters),
+    responses((status = 200, description = "One entry per posting", body = List<Entry>), Problems)
+)]
+pub(crate) async fn merchant(
+    State(api): State<QueryApi>,
+    Path(merchant): Path<String>,
+    asked: Asked,
+) -> Result<Response, ApiError> {
+    let (query, wanted) = asked.read(READERS_AND_MERCHANT, |parameters| {
+        (Filter::read(parameters, &MERCHANTS, &merchant), Page::read(parameters))
+    })?;
+    let merchant: MerchantId = id(&merchant)?;
+    asked.own(&merchant.to_string())?;
+    answer(api, &MERCHANTS, merchant.to_string(), query, wanted, asked).await
+}
+
+async fn answer(
+    api: QueryApi,
+    accounts: &'static Accounts,
+    owner: String,
+    (filter, page): (Filter, Page<EntryKey>),
+    wanted: u64,
+    asked: Asked,
+) -> Result<Response, ApiError> {
+    let mut snapshot = api.snapshot(accounts.model, &[&owner], wanted).await?;
+    accounts.expect_owner(&mut snapshot, &owner).await?;
+    let position = snapshot.position;
+    if asked.prefers("text/csv") {
+        drop(snapshot);
+        return statement(Statement { api, accounts, owner, filter, position });
+    }
+    let entries = fetch(&mut snapshot, accounts, &owner, &filter, position, page.after, page.rows()).await?;
+    asked.answer(position, &List::of(entries, &page, Entry::key))
+}
+
+/// A statement that is being written.
+struct Statement {
+    api: QueryApi,
+    accounts: &'static Accounts,
+    owner: String,
+    filter: Filter,
+    /// What the statement reflects, however long it takes.
+    position: u64,
+}
+
+/// Writes a statement while it is read, in snapshots of their own: entries never change, so all of them
+/// together show the position that the first one had, and no transaction is held.
+fn statement(statement: Statement) -> Result<Response, ApiError> {
+    let position = statement.position;
+    let name = format!("attachment; filename=\"{}.csv\"", statement.owner);
+    let begin = Some((statement, None));
+    let rows = stream::try_unfold(begin, async |state: Option<(Statement, Option<EntryKey>)>| {
+        let Some((of, after)) = state else { return Ok::<_, ApiError>(None) };
+        let mut snapshot = of.api.snapshot(of.accounts.model, &[&of.owner], of.position).await?;
+        let entries =
+            fetch(&mut snapshot, of.accounts, &of.owner, &of.filter, of.position, after, STATEMENT_ROWS)
+                .await?;
+        let mut text = if after.is_none() { csv::row(CSV_HEADER.map(str::to_owned)) } else { String::new() };
+        let last = entries.last().map(Entry::key);
+        text.extend(entries.into_iter().map(Entry::csv_row));
+        Ok(Some((text, last.map(|last| (of, Some(last))))))
+    });
+    let headers =
+        [(CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()), (CONTENT_DISPOSITION, name)];
+    Ok(at(position, (headers, Body::from_stream(rows))))
+}
+
+type EntryRow = (i64, i16, DateTime<Utc>, String, String, String, i64, i64, Option<String>);
+
+/// Reads entries up to a position, newest first.
+async fn fetch(
+    snapshot: &mut Snapshot,
+    accounts: &Accounts,
+    owner: &str,
+    filter: &Filter,
+    up_to: u64,
+    after: Option<EntryKey>,
+    rows: i64,
+) -> Result<Vec<Entry>, ApiError> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT position, ordinal, recorded_at, type, account, currency, amount, balance_after, payment_id FROM ",
+    );
+    query.push(accounts.entries).push(" WHERE ").push(accounts.owner).push(" = ").push_bind(owner.to_owned());
+    query.push(" AND position <= ").push_bind(up_to.cast_signed());
+    if let Some(EntryKey { position, ordinal }) = after {
+        query
+            .push(" AND (position, ordinal) < (")
+            .push_bind(position)
+            .push(", ")
+            .push_bind(ordinal)
+            .push(")");
+    }
     if let Some(currency) = filter.currency {
         query.push(" AND currency = ").push_bind(currency.to_string());
     }
@@ -146,73 +275,32 @@ async fn history(
         query.push(" AND recorded_at >= ").push_bind(from.get());
     }
     if let Some(to) = filter.to {
-        query.push(" AND recorded_at <= ").push_bind(to.get());
+        query.push(" AND recorded_at < ").push_bind(to.get());
     }
-    if let Some((position, ordinal)) = filter.before {
-        query
-            .push(" AND (position, ordinal) < (")
-            .push_bind(position)
-            .push(", ")
-            .push_bind(ordinal)
-            .push(")");
-    }
-    query.push(" ORDER BY position DESC, ordinal DESC LIMIT ").push_bind(filter.page.fetch());
-    let rows = query.build().fetch_all(reading.tables()).await.map_err(failed)?;
-    let entries: Result<Vec<_>, sqlx::Error> = rows.iter().map(|row| entry(row, owner.kind, id)).collect();
-    let body = filter.page.body(entries.map_err(failed)?);
-    if asked.accepts("text/csv") {
-        return Ok(reading.csv(statement(&body["data"])));
-    }
-    Ok(reading.answer(&body))
-}
-
-/// Makes an entry of its row, with its sort key.
-fn entry(row: &PgRow, kind: &str, id: &str) -> Result<(String, Value), sqlx::Error> {
-    let position: i64 = row.try_get("position")?;
-    let ordinal: i16 = row.try_get("ordinal")?;
-    let account: String = row.try_get("account")?;
-    let entry = json!({
-        "position": position,
-        "recorded_at": stamp(row, "recorded_at")?,
-        "type": row.try_get::<String, _>("type")?,
-        "account": format!("{kind}:{id}:{account}"),
-        "currency": row.try_get::<String, _>("currency")?,
-        "amount": row.try_get::<i64, _>("amount")?,
-        "balance_after": row.try_get::<i64, _>("balance_after")?,
-        "payment_id": row.try_get::<Option<String>, _>("payment_id")?,
-    });
-    Ok((format!("{position}.{ordinal}"), entry))
-}
-
-/// Writes entries as CSV (RFC 4180). Every column is ours, so none needs quotes.
-fn statement(entries: &Value) -> String {
-    let columns = [
-        "position",
-        "recorded_at",
-        "type",
-        "account",
-        "currency",
-        "amount",
-        "amount_decimal",
-        "balance_after",
-        "payment_id",
-    ];
-    let mut csv = columns.join(",") + "\r\n";
-    for entry in entries.as_array().into_iter().flatten() {
-        let cells = columns.map(|column| match (column, &entry[column]) {
-            ("amount_decimal", _) => decimal(entry),
-            (_, Value::String(text)) => text.clone(),
-            (_, Value::Null) => String::new(),
-            (_, other) => other.to_string(),
-        });
-        csv.push_str(&cells.join(","));
-        csv.push_str("\r\n");
-    }
-    csv
-}
-
-fn decimal(entry: &Value) -> String {
-    let currency: Option<Currency> = entry["currency"].as_str().and_then(|code| code.parse().ok());
-    let amount = entry["amount"].as_i64().unwrap_or(0);
-    currency.map(|currency| Money::new(amount, currency).decimal()).unwrap_or_default()
+    query.push(" ORDER BY position DESC, ordinal DESC LIMIT ").push_bind(rows);
+    let rows: Vec<EntryRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+    let entry = |(
+        position,
+        ordinal,
+        recorded_at,
+        kind,
+        account,
+        currency,
+        amount,
+        balance_after,
+        payment_id,
+    ): EntryRow| {
+        Entry {
+            position: position.unsigned_abs(),
+            ordinal,
+            recorded_at: moment(recorded_at),
+            r#type: kind,
+            account: accounts.full_name(owner, &account),
+            currency,
+            amount,
+            balance_after,
+            payment_id,
+        }
+    };
+    Ok(rows.into_iter().map(entry).collect())
 }

@@ -1,82 +1,88 @@
-//! The house's accounts. Their totals can pass what JSON numbers hold, so they are strings.
+//! The house's own accounts.
 
-use api_kit::problem::{ApiError, Problem};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::State;
 use axum::response::Response;
-use ledger_core::api_key::Role;
-use ledger_core::journal::{Account, Side};
-use serde_json::{Value, json};
+use ledger_core::Account;
+use ledger_core::journal::Side;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::QueryApi;
+use super::READERS;
+use crate::accounts::Balances;
 use crate::asked::Asked;
-use crate::moment::Wanted;
-use crate::reading::failed;
+use crate::moment::{Moment, MomentParameters};
+use crate::read_model::Model;
+use crate::service::QueryApi;
 
-/// Shows the house's accounts, now or at any past moment. `balance` is what the normal side has more than
-/// the other: debits for the bank (an asset) and losses (an expense), credits for fees and FX.
+/// What the projector parks when an event of the house's accounts can't be applied.
+const HOUSE: &str = "house";
+
+/// One of the house's accounts in one currency. Totals can pass what a JSON number holds, so they are
+/// strings of minor units.
+#[derive(Serialize, ToSchema)]
+struct HouseBalance {
+    #[schema(example = "house:fees")]
+    account: String,
+    currency: String,
+    /// debit for assets and expenses, credit for liabilities and income.
+    normal_side: &'static str,
+    debits: String,
+    credits: String,
+    /// The normal side's total minus the other's.
+    balance: String,
+}
+
+impl HouseBalance {
+    fn of((account, currency, debits, credits): (String, String, String, String)) -> Result<Self, ApiError> {
+        let account: Account = format!("house:{account}").parse().map_err(ApiError::internal)?;
+        let total = |text: &str| text.parse::<i128>().map_err(ApiError::internal);
+        let raised = total(&debits)?.saturating_sub(total(&credits)?);
+        let (normal_side, balance) = match account.normal_side() {
+            Side::Debit => ("debit", raised),
+            Side::Credit => ("credit", raised.saturating_neg()),
+        };
+        let (account, balance) = (account.to_string(), balance.to_string());
+        Ok(Self { account, currency, normal_side, debits, credits, balance })
+    }
+}
+
+/// Shows the house's accounts, now or at a past moment.
 #[utoipa::path(
-    get, path = "/v1/house/balances",
-    params(("as_of" = Option<String>, Query), ("at_position" = Option<u64>, Query)),
-    responses((status = 200, description = "Balances"), (status = "4XX", body = Problem))
+    get, path = "/v1/house/balances", params(MomentParameters),
+    responses((status = 200, description = "One row per account and currency", body = Balances<HouseBalance>), Problems)
 )]
 pub(crate) async fn balances(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Analyst, Role::Auditor])?;
-    let wanted = asked.parameters(Wanted::read)?;
-    let moment = api.moment(wanted).await?;
-    let mut reading = api.read("house-account", &asked, moment.at_least()).await?;
-    reading.refuse_parked("house").await?;
-    let rows: Vec<(String, String, String, String, String)> = match moment.position {
+    let (moment, wanted) = asked.read(READERS, Moment::read)?;
+    let past = api.past(moment).await?;
+    let position = past.map(|past| past.position);
+    let mut snapshot =
+        api.snapshot(Model::HouseAccount, &[HOUSE], wanted.max(position.unwrap_or_default())).await?;
+    let rows: Vec<(String, String, String, String)> = match position {
         None => {
             sqlx::query_as(
-                "SELECT account, currency, debits::text, credits::text, (debits - credits)::text
-                 FROM house_balances ORDER BY account, currency",
-            )
-            .fetch_all(reading.tables())
-            .await
-        }
-        Some(_) => {
-            sqlx::query_as(
-                "SELECT account, currency, debits_after::text, credits_after::text, (debits_after - credits_after)::text
-                 FROM (SELECT account, currency FROM house_balances) AS known,
-                      LATERAL (SELECT debits_after, credits_after FROM house_entries
-                               WHERE house_entries.account = known.account
-                                 AND house_entries.currency = known.currency AND position <= $1
-                               ORDER BY position DESC LIMIT 1) AS last
+                "SELECT account, currency, debits::text, credits::text FROM house_balances
                  ORDER BY account, currency",
             )
-            .bind(moment.last())
-            .fetch_all(reading.tables())
-            .await
+            .fetch_all(&mut *snapshot.transaction)
+            .await?
         }
-    }
-    .map_err(failed)?;
-    let data: Vec<Value> = rows.into_iter().map(row).collect();
-    let body = moment.stamp(json!({ "data": data }), reading.position);
-    Ok(reading.answer(&body))
-}
-
-fn row(
-    (account, currency, debits, credits, debit_balance): (String, String, String, String, String),
-) -> Value {
-    let account = format!("house:{account}");
-    let side = account.parse().map_or(Side::Credit, Account::normal_side);
-    let (side, balance) = match side {
-        Side::Debit => ("debit", debit_balance),
-        Side::Credit => ("credit", negated(&debit_balance)),
+        Some(position) => {
+            sqlx::query_as(
+                "SELECT kept.account, kept.currency, last.debits_after::text, last.credits_after::text
+                 FROM house_balances AS kept CROSS JOIN LATERAL (
+                     SELECT debits_after, credits_after FROM house_entries AS entry
+                     WHERE entry.account = kept.account AND entry.currency = kept.currency AND entry.position <= $1
+                     ORDER BY entry.position DESC LIMIT 1
+                 ) AS last ORDER BY kept.account, kept.currency",
+            )
+            .bind(position.cast_signed())
+            .fetch_all(&mut *snapshot.transaction)
+            .await?
+        }
     };
-    json!({
-        "account": account, "currency": currency, "normal_side": side,
-        "debits": debits, "credits": credits, "balance": balance,
-    })
-}
-
-/// Changes the sign of a number in digits.
-fn negated(number: &str) -> String {
-    match (number, number.strip_prefix('-')) {
-        ("0", _) => "0".to_owned(),
-        (_, Some(positive)) => positive.to_owned(),
-        (_, None) => format!("-{number}"),
-    }
+    let balances = rows.into_iter().map(HouseBalance::of).collect::<Result<Vec<_>, _>>()?;
+    asked.answer(snapshot.position, &Balances::of(balances, past))
 }
 
 #[cfg(test)]
@@ -84,15 +90,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn balances_are_positive_on_their_normal_side() {
-        let shown = |account: &str, debit_balance: &str| {
-            let texts = [account, "EUR", "0", "0", debit_balance].map(str::to_owned);
-            let [account, currency, debits, credits, balance] = texts;
-            row((account, currency, debits, credits, balance))["balance"].clone()
+    fn each_account_is_told_from_its_normal_side() {
+        let balance = |account: &str, debits: &str, credits: &str| {
+            let row = (account.to_owned(), "EUR".to_owned(), debits.to_owned(), credits.to_owned());
+            let of = HouseBalance::of(row).unwrap();
+            (of.normal_side, of.balance)
         };
-        assert_eq!(shown("bank", "99999999999999999999"), "99999999999999999999");
-        assert_eq!(shown("fees", "-165"), "165");
-        assert_eq!(shown("fees", "165"), "-165");
-        assert_eq!(shown("fx", "0"), "0");
+        assert_eq!(
+            balance("bank", "30000000000000000000", "5"),
+            ("debit", "29999999999999999995".to_owned())
+        );
+        assert_eq!(balance("losses", "7", "0"), ("debit", "7".to_owned()));
+        assert_eq!(balance("fees", "165", "165"), ("credit", "0".to_owned()));
+        assert_eq!(balance("fx", "2", "1"), ("credit", "-1".to_owned()));
     }
 }

@@ -1,169 +1,196 @@
-//! Merchants and their balances.
+//! Merchants: their settings, and what they have.
 
-use api_kit::problem::{ApiError, Problem};
+use api_kit::page::{List, Page};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
+use ledger_core::Timestamp;
+use ledger_core::event::Settings;
 use ledger_core::ids::MerchantId;
-use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Postgres, QueryBuilder};
+use utoipa::ToSchema;
 
-use super::clients::{moment as stamp, parsed};
-use crate::QueryApi;
-use crate::asked::Asked;
-use crate::moment::{Moment, Wanted};
-use crate::page::Page;
-use crate::reading::failed;
+use super::{PageParameters, READERS_AND_MERCHANT};
+use crate::accounts::{Balances, MERCHANTS, Totals, total};
+use crate::answer::{MoneySchema, json, moment};
+use crate::asked::{Asked, id};
+use crate::moment::{Moment, MomentParameters};
+use crate::read_model::{Model, Snapshot};
+use crate::service::QueryApi;
 
-/// The read model.
-const MODEL: &str = "merchant-account";
+/// A merchant.
+#[derive(Serialize, ToSchema)]
+struct Merchant {
+    id: String,
+    name: String,
+    /// active or suspended.
+    status: String,
+    #[serde(flatten)]
+    #[schema(value_type = SettingsSchema)]
+    settings: Settings,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Value,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    position: u64,
+}
 
-/// Who may: the house's roles, and a merchant itself.
-const ROLES: &[Role] = &[Role::Operator, Role::Analyst, Role::Auditor, Role::Merchant];
+/// A merchant's settings.
+#[derive(ToSchema)]
+#[schema(as = MerchantSettings)]
+#[expect(dead_code, reason = "describes `ledger_core::event::Settings`")]
+struct SettingsSchema {
+    /// What captures cost.
+    #[schema(inline)]
+    fee: FeeSchema,
+    /// Counts the settings.
+    fee_version: u32,
+    settlement_delay_days: u32,
+    /// returned or kept.
+    refund_fee: String,
+    /// How far refunds may take the available balance below zero.
+    negative_limit: Vec<MoneySchema>,
+}
+
+/// A fee.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes `ledger_core::fee::FeeSchedule`")]
+struct FeeSchema {
+    /// A decimal number.
+    #[schema(example = "1.40")]
+    percent: String,
+    /// At most one per currency.
+    fixed: Vec<MoneySchema>,
+}
+
+/// A merchant's money in one currency, in minor units.
+#[derive(Serialize, ToSchema)]
+struct MerchantBalance {
+    currency: String,
+    /// Captured, not settled yet.
+    pending: i64,
+    /// What can be paid out.
+    available: i64,
+    /// What open disputes hold.
+    reserved: i64,
+    /// Payouts on their way.
+    in_transit: i64,
+    /// Payouts paid, less those returned.
+    paid_out: i64,
+}
+
+impl MerchantBalance {
+    fn of((currency, totals): (String, Totals)) -> Self {
+        let total = |account| total(&totals, account);
+        Self {
+            currency,
+            pending: total("pending"),
+            available: total("available"),
+            reserved: total("reserved"),
+            in_transit: total("in_transit"),
+            // No event of this version pays anything out.
+            paid_out: 0,
+        }
+    }
+}
+
+type MerchantRow = (String, String, String, String, Option<String>, DateTime<Utc>, DateTime<Utc>, i64);
+
+impl Merchant {
+    fn of(row: MerchantRow) -> Result<Self, ApiError> {
+        let (id, name, status, settings, metadata, created_at, updated_at, position) = row;
+        Ok(Self {
+            id,
+            name,
+            status,
+            settings: serde_json::from_str(&settings).map_err(ApiError::internal)?,
+            metadata: json(metadata.as_deref())?,
+            created_at: moment(created_at),
+            updated_at: moment(updated_at),
+            position: position.unsigned_abs(),
+        })
+    }
+}
 
 /// Lists merchants, newest first; a merchant sees itself.
 #[utoipa::path(
-    get, path = "/v1/merchants", params(("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "Merchants"), (status = "4XX", body = Problem))
+    get, path = "/v1/merchants", params(PageParameters),
+    responses((status = 200, description = "Merchants", body = List<Merchant>), Problems)
 )]
 pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    let page = asked.parameters(Page::read)?;
-    let mut reading = api.read(MODEL, &asked, 0).await?;
-    let rows = sqlx::query(
-        "SELECT * FROM merchants WHERE ($1::text IS NULL OR id < $1) AND ($2::text IS NULL OR id = $2)
-         ORDER BY id DESC LIMIT $3",
-    )
-    .bind(&page.after)
-    .bind(asked.merchant())
-    .bind(page.fetch())
-    .fetch_all(reading.tables())
-    .await
-    .map_err(failed)?;
-    let shown: Result<Vec<_>, sqlx::Error> =
-        rows.iter().map(|row| Ok((row.try_get::<String, _>("id")?, merchant(row)?))).collect();
-    Ok(reading.answer(&page.body(shown.map_err(failed)?)))
+    let (page, wanted) = asked.read(READERS_AND_MERCHANT, Page::<MerchantId>::read)?;
+    let mut snapshot = api.snapshot(Model::MerchantAccount, &[], wanted).await?;
+    let mut query = select();
+    if let Some(own) = asked.merchant() {
+        query.push(" AND id = ").push_bind(own.to_string());
+    }
+    if let Some(after) = page.after {
+        query.push(" AND id < ").push_bind(after.to_string());
+    }
+    snapshot.push_not_parked(&mut query, "id");
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    let merchants = fetch(&mut snapshot, &mut query).await?;
+    asked.answer(snapshot.position, &List::of(merchants, &page, |merchant| merchant.id.clone()))
 }
 
 /// Shows a merchant.
 #[utoipa::path(
     get, path = "/v1/merchants/{id}", params(("id" = String, Path)),
-    responses((status = 200, description = "The merchant"), (status = "4XX", body = Problem))
+    responses((status = 200, description = "The merchant", body = Merchant), Problems)
 )]
 pub(crate) async fn show(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(merchant): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    asked.parameters(|_| ())?;
-    let id = id.parse::<MerchantId>().map_err(|_| ApiError::NotFound)?.to_string();
-    asked.owns(&id)?;
-    let mut reading = api.read(MODEL, &asked, 0).await?;
-    reading.refuse_parked(&id).await?;
-    let row = sqlx::query("SELECT * FROM merchants WHERE id = $1")
-        .bind(&id)
-        .fetch_optional(reading.tables())
-        .await
-        .map_err(failed)?
-        .ok_or(ApiError::NotFound)?;
-    let body = merchant(&row).map_err(failed)?;
-    Ok(reading.answer(&body))
+    let ((), wanted) = asked.read(READERS_AND_MERCHANT, |_| ())?;
+    let merchant = id::<MerchantId>(&merchant)?.to_string();
+    asked.own(&merchant)?;
+    let mut snapshot = api.snapshot(Model::MerchantAccount, &[&merchant], wanted).await?;
+    let mut query = select();
+    query.push(" AND id = ").push_bind(merchant);
+    let merchants = fetch(&mut snapshot, &mut query).await?;
+    asked.answer(snapshot.position, merchants.first().ok_or(ApiError::NotFound)?)
 }
 
-/// Shows a merchant's balances, now or at any past moment.
+/// Shows what a merchant has, now or at a past moment.
 #[utoipa::path(
-    get, path = "/v1/merchants/{id}/balances",
-    params(("id" = String, Path), ("as_of" = Option<String>, Query), ("at_position" = Option<u64>, Query)),
-    responses((status = 200, description = "Balances"), (status = "4XX", body = Problem))
+    get, path = "/v1/merchants/{id}/balances", params(("id" = String, Path), MomentParameters),
+    responses((status = 200, description = "One row per currency", body = Balances<MerchantBalance>), Problems)
 )]
 pub(crate) async fn balances(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(merchant): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    let wanted = asked.parameters(Wanted::read)?;
-    let id = id.parse::<MerchantId>().map_err(|_| ApiError::NotFound)?.to_string();
-    asked.owns(&id)?;
-    let moment = api.moment(wanted).await?;
-    let mut reading = api.read(MODEL, &asked, moment.at_least()).await?;
-    reading.refuse_parked(&id).await?;
-    let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM merchants WHERE id = $1")
-        .bind(&id)
-        .fetch_optional(reading.tables())
-        .await
-        .map_err(failed)?;
-    known.ok_or(ApiError::NotFound)?;
-    let rows = balance_rows(reading.tables(), &id, &moment).await.map_err(failed)?;
-    let body = moment.stamp(json!({ "data": rows }), reading.position);
-    Ok(reading.answer(&body))
+    let (moment, wanted) = asked.read(READERS_AND_MERCHANT, Moment::read)?;
+    let past = api.past(moment).await?;
+    let merchant = id::<MerchantId>(&merchant)?.to_string();
+    asked.own(&merchant)?;
+    let position = past.map(|past| past.position);
+    let mut snapshot =
+        api.snapshot(MERCHANTS.model, &[&merchant], wanted.max(position.unwrap_or_default())).await?;
+    MERCHANTS.expect_owner(&mut snapshot, &merchant).await?;
+    let balances = MERCHANTS.balances(&mut snapshot, &merchant, position).await?;
+    let balances = balances.into_iter().map(MerchantBalance::of).collect();
+    asked.answer(snapshot.position, &Balances::of(balances, past))
 }
 
-/// Reads balances: of now from their rows, of a past moment from the last entry of each account.
-async fn balance_rows(
-    tables: &mut PgConnection,
-    id: &str,
-    moment: &Moment,
-) -> Result<Vec<Value>, sqlx::Error> {
-    let rows: Vec<(String, i64, i64, i64, i64, i64)> = match moment.position {
-        None => {
-            sqlx::query_as(
-                "SELECT currency, pending, available, reserved, in_transit, position
-                 FROM merchant_balances WHERE merchant_id = $1 ORDER BY currency",
-            )
-            .bind(id)
-            .fetch_all(tables)
-            .await?
-        }
-        Some(_) => {
-            sqlx::query_as(
-                "SELECT currency,
-                        coalesce(max(balance_after) FILTER (WHERE account = 'pending'), 0),
-                        coalesce(max(balance_after) FILTER (WHERE account = 'available'), 0),
-                        coalesce(max(balance_after) FILTER (WHERE account = 'reserved'), 0),
-                        coalesce(max(balance_after) FILTER (WHERE account = 'in_transit'), 0),
-                        max(position)
-                 FROM (SELECT currency FROM merchant_balances WHERE merchant_id = $1) AS known,
-                      (VALUES ('pending'), ('available'), ('reserved'), ('in_transit')) AS accounts (account),
-                      LATERAL (SELECT balance_after, position FROM merchant_entries
-                               WHERE merchant_id = $1 AND merchant_entries.currency = known.currency
-                                 AND merchant_entries.account = accounts.account AND position <= $2
-                               ORDER BY position DESC, ordinal DESC LIMIT 1) AS last
-                 GROUP BY currency ORDER BY currency",
-            )
-            .bind(id)
-            .bind(moment.last())
-            .fetch_all(tables)
-            .await?
-        }
-    };
-    let row = |(currency, pending, available, reserved, in_transit, position): (
-        String,
-        i64,
-        i64,
-        i64,
-        i64,
-        i64,
-    )| {
-        json!({
-            "currency": currency, "pending": pending, "available": available, "reserved": reserved,
-            // Payouts have no events yet, so nothing was paid out.
-            "in_transit": in_transit, "paid_out": 0, "position": position,
-        })
-    };
-    Ok(rows.into_iter().map(row).collect())
+fn select() -> QueryBuilder<Postgres> {
+    QueryBuilder::new(
+        "SELECT id, name, status, settings, metadata, created_at, updated_at, position FROM merchants WHERE true",
+    )
 }
 
-fn merchant(row: &PgRow) -> Result<Value, sqlx::Error> {
-    let mut merchant = parsed(row.try_get("settings")?);
-    merchant["id"] = json!(row.try_get::<String, _>("id")?);
-    merchant["name"] = json!(row.try_get::<String, _>("name")?);
-    merchant["status"] = json!(row.try_get::<String, _>("status")?);
-    merchant["metadata"] = parsed(row.try_get("metadata")?);
-    merchant["created_at"] = json!(stamp(row, "created_at")?);
-    merchant["updated_at"] = json!(stamp(row, "updated_at")?);
-    merchant["position"] = json!(row.try_get::<i64, _>("position")?);
-    Ok(merchant)
+async fn fetch(
+    snapshot: &mut Snapshot,
+    query: &mut QueryBuilder<Postgres>,
+) -> Result<Vec<Merchant>, ApiError> {
+    let rows: Vec<MerchantRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+    rows.into_iter().map(Merchant::of).collect()
 }

@@ -1,9 +1,10 @@
-//! The queries: one noun a file.
+//! The query routes: one noun a file.
 
 mod api_keys;
 mod cards;
 mod clients;
 mod events;
+mod explain;
 mod history;
 mod house;
 mod merchants;
@@ -13,30 +14,49 @@ mod projections;
 
 use std::sync::Arc;
 
-use api_kit::health::Readiness;
 use api_kit::problem::Problem;
 use api_kit::service;
-use async_trait::async_trait;
 use axum::Router;
-use utoipa::OpenApi;
+use ledger_core::api_key::Role;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::QueryApi;
+use crate::answer::MoneySchema;
+use crate::service::QueryApi;
+
+/// Everyone who reads figures of any client and merchant.
+const READERS: &[Role] = &[Role::Operator, Role::Analyst, Role::Auditor];
+/// The same, and merchants for what is their own.
+const READERS_AND_MERCHANT: &[Role] = &[Role::Operator, Role::Merchant, Role::Analyst, Role::Auditor];
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Quittance query API",
-        description = "Balances, histories, payments and the log. Every answer bears the Ledger-Position that it \
-                       reflects; a query with Ledger-Min-Position waits until that is reached.",
+        description = "Balances, histories, payments and the log. Every answer tells in Ledger-Position which \
+                       events it reflects; a query with Ledger-Min-Position waits up to 5 s until it reflects \
+                       that one. Lists leave out objects whose events could not be applied (503 \
+                       projection_parked when asked for themselves). Times of filters: from is included, to \
+                       is not. Analysts get each amount in major units too, as `..._decimal`.",
         license(name = "MIT OR Apache-2.0")
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, MoneySchema)),
     security(("api_key" = []))
 )]
 struct Document;
+
+/// The parameters of every list, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `api_kit::page` takes")]
+struct PageParameters {
+    /// How many rows: 1 to 1000, 50 unless told.
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
 
 /// Assembles the service.
 pub(crate) fn router(api: QueryApi) -> Router {
@@ -47,49 +67,23 @@ pub(crate) fn router(api: QueryApi) -> Router {
         .routes(routes!(clients::list))
         .routes(routes!(clients::show))
         .routes(routes!(clients::balances))
-        .routes(routes!(history::of_client))
-        .routes(routes!(cards::show))
+        .routes(routes!(explain::client))
+        .routes(routes!(history::client))
         .routes(routes!(merchants::list))
         .routes(routes!(merchants::show))
         .routes(routes!(merchants::balances))
-        .routes(routes!(history::of_merchant))
+        .routes(routes!(explain::merchant))
+        .routes(routes!(history::merchant))
         .routes(routes!(house::balances))
         .routes(routes!(payments::list))
         .routes(routes!(payments::show))
         .routes(routes!(payments::events))
         .routes(routes!(payments::refunds))
+        .routes(routes!(cards::show))
+        .routes(routes!(api_keys::list))
         .routes(routes!(notifications::list))
         .routes(routes!(projections::list))
         .routes(routes!(events::list))
-        .routes(routes!(api_keys::list))
         .with_state(api.clone());
-    service::assemble(routes, api.log_pool.clone(), Arc::new(Store(api)))
-}
-
-/// What everything needs: both databases, and read models that move.
-struct Store(QueryApi);
-
-#[async_trait]
-impl Readiness for Store {
-    async fn reasons(&self) -> Vec<String> {
-        let Self(api) = self;
-        let mut reasons = Vec::new();
-        if api.log.head().await.is_err() {
-            reasons.push("store_unavailable".to_owned());
-        }
-        let rows: Result<Vec<(String, String, Option<String>)>, _> =
-            sqlx::query_as("SELECT name, status, last_error FROM projections WHERE active")
-                .fetch_all(&api.read)
-                .await;
-        match rows {
-            Err(_) => reasons.push("read_models_unavailable".to_owned()),
-            Ok(rows) if rows.is_empty() => reasons.push("projections_not_started".to_owned()),
-            Ok(rows) => reasons.extend(
-                rows.into_iter()
-                    .filter(|(_, status, _)| status == "stopped")
-                    .map(|(name, _, error)| format!("{name}: {}", error.unwrap_or_default())),
-            ),
-        }
-        reasons
-    }
+    service::assemble(routes, api.log_pool.clone(), Arc::new(api))
 }

@@ -1,90 +1,122 @@
 //! Notifications: what clients and merchants are told.
 
-use api_kit::problem::{ApiError, Problem};
+use std::fmt;
+use std::str::FromStr;
+
+use api_kit::page::{List, Page};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::State;
 use axum::response::Response;
-use ledger_core::Owner;
 use ledger_core::api_key::Role;
-use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
-use sqlx::{QueryBuilder, Row};
+use ledger_core::ids::MalformedId;
+use ledger_core::{Owner, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Postgres, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
 
-use super::clients::{moment, parsed};
-use crate::QueryApi;
+use super::PageParameters;
+use crate::answer::{json, moment};
 use crate::asked::Asked;
-use crate::page::Page;
-use crate::reading::failed;
+use crate::read_model::Model;
+use crate::service::QueryApi;
 
-/// Lists notifications: newest first, or from a position on (`after`) in order. A merchant sees its own.
-#[utoipa::path(
-    get, path = "/v1/notifications",
-    params(
-        ("recipient" = Option<String>, Query), ("after" = Option<u64>, Query),
-        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)
-    ),
-    responses((status = 200, description = "Notifications"), (status = "4XX", body = Problem))
-)]
-pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
-    asked.require(&[Role::Operator, Role::Merchant])?;
-    let (recipient, after, page) = asked.parameters(|parameters| {
-        let recipient = parameters.value::<Owner>("recipient").map(|owner| owner.to_string());
-        (recipient, parameters.integer("after", 0, i64::MAX), Page::read(parameters))
-    })?;
-    let mut reading = api.read("notification", &asked, 0).await?;
-    for recipient in recipient.iter().chain(&asked.merchant()) {
-        reading.refuse_parked(recipient).await?;
-    }
-    let mut query = QueryBuilder::new("SELECT * FROM notifications WHERE true");
-    for recipient in recipient.into_iter().chain(asked.merchant()) {
-        query.push(" AND recipient = ").push_bind(recipient);
-    }
-    let cursor = page.after.as_deref().and_then(|after| {
-        let (position, recipient) = after.split_once('-')?;
-        Some((position.parse::<i64>().ok()?, recipient.to_owned()))
-    });
-    match (after, cursor) {
-        (None, Some((position, recipient))) => {
-            query.push(" AND (position < ").push_bind(position);
-            query
-                .push(" OR position = ")
-                .push_bind(position)
-                .push(" AND recipient > ")
-                .push_bind(recipient)
-                .push(")");
-        }
-        (Some(_), Some((position, recipient))) => {
-            query
-                .push(" AND (position, recipient) > (")
-                .push_bind(position)
-                .push(", ")
-                .push_bind(recipient)
-                .push(")");
-        }
-        (Some(after), None) => {
-            query.push(" AND position > ").push_bind(after);
-        }
-        (None, None) => {}
-    }
-    let order = if after.is_some() { "position, recipient" } else { "position DESC, recipient" };
-    query.push(" ORDER BY ").push(order).push(" LIMIT ").push_bind(page.fetch());
-    let rows = query.build().fetch_all(reading.tables()).await.map_err(failed)?;
-    let shown: Result<Vec<_>, sqlx::Error> = rows.iter().map(notification).collect();
-    Ok(reading.answer(&page.body(shown.map_err(failed)?)))
+/// Something that a client or merchant is told.
+#[derive(Serialize, ToSchema)]
+struct Notification {
+    /// The position and the recipient.
+    id: String,
+    /// A client or a merchant.
+    recipient: String,
+    /// The event's type.
+    kind: String,
+    /// The event's position.
+    position: u64,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    payment_id: Option<String>,
+    /// The facts, by the event's type.
+    data: Value,
 }
 
-/// Makes a notification of its row. Its id is its place: one event tells one recipient once.
-fn notification(row: &PgRow) -> Result<(String, Value), sqlx::Error> {
-    let recipient: String = row.try_get("recipient")?;
-    let position: i64 = row.try_get("position")?;
-    let id = format!("{position}-{recipient}");
-    let notification = json!({
-        "id": id,
-        "recipient": recipient,
-        "kind": row.try_get::<String, _>("kind")?,
-        "position": position,
-        "created_at": moment(row, "created_at")?,
-        "payment_id": row.try_get::<Option<String>, _>("payment_id")?,
-        "data": parsed(row.try_get("data")?),
-    });
-    Ok((id, notification))
+type NotificationRow = (String, i64, String, Option<String>, String, DateTime<Utc>);
+
+impl Notification {
+    fn of(
+        (recipient, position, kind, payment_id, data, created_at): NotificationRow,
+    ) -> Result<Self, ApiError> {
+        let (data, position) = (json(Some(&data))?, position.unsigned_abs());
+        let id = format!("{position}-{recipient}");
+        Ok(Self { id, recipient, kind, position, created_at: moment(created_at), payment_id, data })
+    }
+}
+
+/// A notification's place.
+struct Place {
+    position: i64,
+    recipient: Owner,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.position, self.recipient)
+    }
+}
+
+impl FromStr for Place {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (position, recipient) = text.split_once('-').ok_or(MalformedId)?;
+        Ok(Self { position: position.parse().map_err(|_| MalformedId)?, recipient: recipient.parse()? })
+    }
+}
+
+/// The parameters, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what the handler takes")]
+struct FilterParameters {
+    /// A client's or merchant's id.
+    recipient: Option<String>,
+    /// Only what comes after this position, oldest first.
+    after: Option<u64>,
+}
+
+/// Lists notifications, newest first; with `after`, what came since, oldest first. A merchant sees its own.
+#[utoipa::path(
+    get, path = "/v1/notifications", params(FilterParameters, PageParameters),
+    responses((status = 200, description = "Notifications", body = List<Notification>), Problems)
+)]
+pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
+    let ((recipient, after, page), wanted) = asked.read(&[Role::Operator, Role::Merchant], |parameters| {
+        let recipient: Option<Owner> = parameters.value("recipient");
+        (recipient, parameters.integer("after", 0, i64::MAX), Page::<Place>::read(parameters))
+    })?;
+    let own = asked.merchant().map(Owner::Merchant);
+    let keys: Vec<String> = own.or(recipient).iter().map(Owner::to_string).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut snapshot = api.snapshot(Model::Notification, &keys, wanted).await?;
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT recipient, position, kind, payment_id, data, created_at FROM notifications WHERE true",
+    );
+    for recipient in [own, recipient].into_iter().flatten() {
+        query.push(" AND recipient = ").push_bind(recipient.to_string());
+    }
+    if let Some(after) = after {
+        query.push(" AND position > ").push_bind(after);
+    }
+    if let Some(Place { position, recipient }) = &page.after {
+        let before = if after.is_some() { ">" } else { "<" };
+        query.push(" AND (position, recipient) ").push(before).push(" (").push_bind(*position);
+        query.push(", ").push_bind(recipient.to_string()).push(")");
+    }
+    snapshot.push_not_parked(&mut query, "recipient");
+    let order = if after.is_some() { "ASC" } else { "DESC" };
+    query.push(" ORDER BY position ").push(order).push(", recipient ").push(order);
+    query.push(" LIMIT ").push_bind(page.rows());
+    let rows: Vec<NotificationRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+    let notifications = rows.into_iter().map(Notification::of).collect::<Result<Vec<_>, _>>()?;
+    asked.answer(snapshot.position, &List::of(notifications, &page, |notification| notification.id.clone()))
 }

@@ -1,32 +1,27 @@
-//! Payments, found by many filters; their events and refunds.
+//! Payments: found by filters, with their events and refunds.
 
 use api_kit::fields::FieldCode;
-use api_kit::problem::{ApiError, Problem};
+use api_kit::page::{List, Page};
+use api_kit::problem::{ApiError, Problems};
 use api_kit::query_string::Parameters;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
-use ledger_core::ids::{ClientId, MerchantId, PaymentId};
-use ledger_core::{Currency, Timestamp};
-use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
+use ledger_core::ids::{ClientId, MerchantId, PaymentId, RefundId};
+use ledger_core::{Currency, Money, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
 
-use super::clients::{moment, parsed};
 use super::events::envelopes;
-use crate::QueryApi;
-use crate::asked::Asked;
-use crate::page::Page;
-use crate::reading::{self, Reading, failed};
+use super::{PageParameters, READERS_AND_MERCHANT};
+use crate::answer::{MoneySchema, at, json, moment};
+use crate::asked::{Asked, id};
+use crate::read_model::{Model, Snapshot};
+use crate::service::QueryApi;
 
-/// The read model.
-const MODEL: &str = "payment";
-
-/// Who may: the house's roles, and a merchant its own.
-const ROLES: &[Role] = &[Role::Operator, Role::Analyst, Role::Auditor, Role::Merchant];
-
-/// The statuses that a payment can be searched by.
+/// Every status that a payment can have, in the contract's order.
 const STATUSES: [&str; 9] = [
     "declined",
     "disputed",
@@ -39,9 +34,144 @@ const STATUSES: [&str; 9] = [
     "authorized",
 ];
 
+/// The longest reference.
+const REFERENCE_MAX: usize = 255;
+
+/// A payment. What a decline does not know is null.
+#[derive(Serialize, ToSchema)]
+struct Payment {
+    id: String,
+    /// The first that holds: declined, disputed, refunded, partially_refunded, captured, partially_captured,
+    /// expired, voided, authorized.
+    status: String,
+    merchant_id: String,
+    client_id: Option<String>,
+    /// What was first asked.
+    #[schema(value_type = MoneySchema)]
+    amount: Money,
+    /// What was held, in all.
+    #[schema(value_type = MoneySchema)]
+    authorized: Money,
+    #[schema(value_type = MoneySchema)]
+    captured: Money,
+    #[schema(value_type = MoneySchema)]
+    released: Money,
+    #[schema(value_type = MoneySchema)]
+    refunded: Money,
+    #[schema(value_type = MoneySchema)]
+    disputed: Money,
+    #[schema(value_type = MoneySchema)]
+    charged_back: Money,
+    #[schema(value_type = MoneySchema)]
+    capturable: Money,
+    #[schema(value_type = MoneySchema)]
+    refundable: Money,
+    /// Taken minus given back.
+    #[schema(value_type = MoneySchema)]
+    fee: Money,
+    /// What funds it in another currency; null if its own does.
+    funding: Option<Value>,
+    card: PaymentCard,
+    /// automatic or manual.
+    capture: String,
+    reference: Option<String>,
+    description: Option<String>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Value,
+    decline_code: Option<String>,
+    #[schema(value_type = Option<String>)]
+    expires_at: Option<Timestamp>,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    position: u64,
+}
+
+/// The card of a payment.
+#[derive(Serialize, ToSchema)]
+struct PaymentCard {
+    id: Option<String>,
+    brand: Option<String>,
+    last4: String,
+    exp_month: i16,
+    exp_year: i16,
+}
+
+/// A payment as it is kept.
+#[derive(sqlx::FromRow)]
+struct PaymentRow {
+    id: String,
+    merchant_id: String,
+    client_id: Option<String>,
+    status: String,
+    currency: String,
+    amount: i64,
+    authorized: i64,
+    captured: i64,
+    released: i64,
+    refunded: i64,
+    fee: i64,
+    card_id: Option<String>,
+    card_brand: Option<String>,
+    card_last4: String,
+    exp_month: i16,
+    exp_year: i16,
+    capture: String,
+    reference: Option<String>,
+    description: Option<String>,
+    metadata: Option<String>,
+    decline_code: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    position: i64,
+}
+
+impl Payment {
+    fn of(row: PaymentRow) -> Result<Self, ApiError> {
+        let currency = Currency::try_from(row.currency).map_err(ApiError::internal)?;
+        let money = |amount| Money::new(amount, currency);
+        Ok(Self {
+            id: row.id,
+            status: row.status,
+            merchant_id: row.merchant_id,
+            client_id: row.client_id,
+            amount: money(row.amount),
+            authorized: money(row.authorized),
+            captured: money(row.captured),
+            released: money(row.released),
+            refunded: money(row.refunded),
+            // Disputes come with their own events; until then nothing is disputed.
+            disputed: money(0),
+            charged_back: money(0),
+            capturable: money(row.authorized.saturating_sub(row.captured).saturating_sub(row.released)),
+            refundable: money(row.captured.saturating_sub(row.refunded)),
+            fee: money(row.fee),
+            funding: None,
+            card: PaymentCard {
+                id: row.card_id,
+                brand: row.card_brand,
+                last4: row.card_last4,
+                exp_month: row.exp_month,
+                exp_year: row.exp_year,
+            },
+            capture: row.capture,
+            reference: row.reference,
+            description: row.description,
+            metadata: json(row.metadata.as_deref())?,
+            decline_code: row.decline_code,
+            expires_at: row.expires_at.map(moment),
+            created_at: moment(row.created_at),
+            updated_at: moment(row.updated_at),
+            position: row.position.unsigned_abs(),
+        })
+    }
+}
+
 /// Which payments are wanted.
 struct Filter {
-    status: Option<String>,
+    status: Option<&'static str>,
     merchant_id: Option<MerchantId>,
     client_id: Option<ClientId>,
     currency: Option<Currency>,
@@ -50,222 +180,219 @@ struct Filter {
     created_to: Option<Timestamp>,
     amount_min: Option<i64>,
     amount_max: Option<i64>,
-    page: Page,
+}
+
+/// The parameters, for the documentation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Filter::read` takes")]
+struct FilterParameters {
+    status: Option<String>,
+    merchant_id: Option<String>,
+    client_id: Option<String>,
+    /// ISO 4217.
+    currency: Option<String>,
+    /// The whole of it.
+    reference: Option<String>,
+    /// Created at this time or later (RFC 3339).
+    created_from: Option<String>,
+    /// Created before this time.
+    created_to: Option<String>,
+    /// First asked for at least so many minor units.
+    amount_min: Option<i64>,
+    /// First asked for at most so many minor units.
+    amount_max: Option<i64>,
 }
 
 impl Filter {
     fn read(parameters: &mut Parameters) -> Self {
+        let status =
+            |text: &str| STATUSES.into_iter().find(|status| *status == text).ok_or(FieldCode::InvalidFormat);
         Self {
-            status: parameters.parsed("status", |name| {
-                STATUSES.contains(&name).then(|| name.to_owned()).ok_or(FieldCode::InvalidFormat)
-            }),
+            status: parameters.parsed("status", status),
             merchant_id: parameters.value("merchant_id"),
             client_id: parameters.value("client_id"),
             currency: parameters
                 .parsed("currency", |code| code.parse().map_err(|_| FieldCode::UnsupportedCurrency)),
-            reference: parameters.text("reference", 255),
+            reference: parameters.text("reference", REFERENCE_MAX),
             created_from: parameters.timestamp("created_from"),
             created_to: parameters.timestamp("created_to"),
             amount_min: parameters.integer("amount_min", 0, i64::MAX),
             amount_max: parameters.integer("amount_max", 0, i64::MAX),
-            page: Page::read(parameters),
         }
     }
 
-    fn query(&self, own: Option<String>) -> QueryBuilder<sqlx::Postgres> {
-        let mut query = QueryBuilder::new("SELECT * FROM payments WHERE true");
-        let texts = [
-            (" AND merchant_id = ", own),
-            (" AND merchant_id = ", self.merchant_id.map(|id| id.to_string())),
-            (" AND client_id = ", self.client_id.map(|id| id.to_string())),
-            (" AND status = ", self.status.clone()),
-            (" AND currency = ", self.currency.map(|currency| currency.to_string())),
-            (" AND reference = ", self.reference.clone()),
-            (" AND id < ", self.page.after.clone()),
+    fn push(self, query: &mut QueryBuilder<Postgres>) {
+        let text = [
+            (" AND status = ", self.status.map(str::to_owned)),
+            (" AND merchant_id = ", self.merchant_id.map(String::from)),
+            (" AND client_id = ", self.client_id.map(String::from)),
+            (" AND currency = ", self.currency.map(String::from)),
+            (" AND reference = ", self.reference),
         ];
-        for (condition, value) in texts {
+        for (condition, value) in text {
             if let Some(value) = value {
                 query.push(condition).push_bind(value);
             }
         }
-        for (condition, moment) in
-            [(" AND created_at >= ", self.created_from), (" AND created_at <= ", self.created_to)]
-        {
-            if let Some(moment) = moment {
-                query.push(condition).push_bind(moment.get());
+        let times = [(" AND created_at >= ", self.created_from), (" AND created_at < ", self.created_to)];
+        for (condition, value) in times {
+            if let Some(value) = value {
+                query.push(condition).push_bind(value.get());
             }
         }
-        for (condition, amount) in
-            [(" AND amount >= ", self.amount_min), (" AND amount <= ", self.amount_max)]
+        for (condition, value) in [(" AND amount >= ", self.amount_min), (" AND amount <= ", self.amount_max)]
         {
-            if let Some(amount) = amount {
-                query.push(condition).push_bind(amount);
+            if let Some(value) = value {
+                query.push(condition).push_bind(value);
             }
         }
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(self.page.fetch());
-        query
     }
 }
 
 /// Lists payments, newest first; a merchant sees its own.
 #[utoipa::path(
-    get, path = "/v1/payments",
-    params(
-        ("status" = Option<String>, Query), ("merchant_id" = Option<String>, Query),
-        ("client_id" = Option<String>, Query), ("currency" = Option<String>, Query),
-        ("reference" = Option<String>, Query), ("created_from" = Option<String>, Query),
-        ("created_to" = Option<String>, Query), ("amount_min" = Option<u64>, Query),
-        ("amount_max" = Option<u64>, Query), ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)
-    ),
-    responses((status = 200, description = "Payments"), (status = "4XX", body = Problem))
+    get, path = "/v1/payments", params(FilterParameters, PageParameters),
+    responses((status = 200, description = "Payments", body = List<Payment>), Problems)
 )]
 pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    let filter = asked.parameters(Filter::read)?;
-    let mut reading = api.read(MODEL, &asked, 0).await?;
-    let rows = filter.query(asked.merchant()).build().fetch_all(reading.tables()).await.map_err(failed)?;
-    let shown: Result<Vec<_>, sqlx::Error> =
-        rows.iter().map(|row| Ok((row.try_get::<String, _>("id")?, payment(row)?))).collect();
-    Ok(reading.answer(&filter.page.body(shown.map_err(failed)?)))
+    let ((filter, page), wanted) = asked.read(READERS_AND_MERCHANT, |parameters| {
+        (Filter::read(parameters), Page::<PaymentId>::read(parameters))
+    })?;
+    let mut snapshot = api.snapshot(Model::Payment, &[], wanted).await?;
+    let mut query = select();
+    if let Some(own) = asked.merchant() {
+        query.push(" AND merchant_id = ").push_bind(own.to_string());
+    }
+    filter.push(&mut query);
+    if let Some(after) = page.after {
+        query.push(" AND id < ").push_bind(after.to_string());
+    }
+    snapshot.push_not_parked(&mut query, "id");
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    let payments = fetch(&mut snapshot, &mut query).await?;
+    asked.answer(snapshot.position, &List::of(payments, &page, |payment| payment.id.clone()))
 }
 
 /// Shows a payment.
 #[utoipa::path(
     get, path = "/v1/payments/{id}", params(("id" = String, Path)),
-    responses((status = 200, description = "The payment"), (status = "4XX", body = Problem))
+    responses((status = 200, description = "The payment", body = Payment), Problems)
 )]
 pub(crate) async fn show(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(payment): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    asked.parameters(|_| ())?;
-    let (reading, row) = find(&api, &asked, &id).await?;
-    let body = payment(&row).map_err(failed)?;
-    Ok(reading.answer(&body))
+    let ((), wanted) = asked.read(READERS_AND_MERCHANT, |_| ())?;
+    let payment: PaymentId = id(&payment)?;
+    let mut snapshot = api.snapshot(Model::Payment, &[&payment.to_string()], wanted).await?;
+    let payment = find(&mut snapshot, payment, &asked).await?;
+    asked.answer(snapshot.position, &payment)
 }
 
-/// Shows a payment's events, in order.
-#[utoipa::path(
-    get, path = "/v1/payments/{id}/events", params(("id" = String, Path)),
-    responses((status = 200, description = "Events"), (status = "4XX", body = Problem))
-)]
-pub(crate) async fn events(
-    State(api): State<QueryApi>,
-    Path(id): Path<String>,
-    asked: Asked,
-) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    asked.parameters(|_| ())?;
-    let (reading, row) = find(&api, &asked, &id).await?;
-    let id: String = row.try_get("id").map_err(failed)?;
-    let position = reading.position;
-    drop(reading);
-    let entries = api.log.stream(&id).await?;
-    let shown = envelopes(entries.iter().filter(|entry| entry.position <= position))?;
-    Ok(reading::answer(position, "application/json", format!(r#"{{"data":[{shown}],"next_cursor":null}}"#)))
+/// A refund.
+#[derive(Serialize, ToSchema)]
+struct Refund {
+    id: String,
+    payment_id: String,
+    #[schema(value_type = MoneySchema)]
+    amount: Money,
+    reason: Option<String>,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    position: u64,
 }
 
-/// Shows a payment's refunds, newest first.
+type RefundRow = (String, i64, Option<String>, DateTime<Utc>, i64);
+
+/// Lists a payment's refunds, newest first.
 #[utoipa::path(
-    get, path = "/v1/payments/{id}/refunds",
-    params(("id" = String, Path), ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "Refunds"), (status = "4XX", body = Problem))
+    get, path = "/v1/payments/{id}/refunds", params(("id" = String, Path), PageParameters),
+    responses((status = 200, description = "Its refunds", body = List<Refund>), Problems)
 )]
 pub(crate) async fn refunds(
     State(api): State<QueryApi>,
-    Path(id): Path<String>,
+    Path(payment): Path<String>,
     asked: Asked,
 ) -> Result<Response, ApiError> {
-    asked.require(ROLES)?;
-    let page = asked.parameters(Page::read)?;
-    let (mut reading, row) = find(&api, &asked, &id).await?;
-    let id: String = row.try_get("id").map_err(failed)?;
-    let rows = sqlx::query(
-        "SELECT * FROM refunds WHERE payment_id = $1 AND ($2::text IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+    let (page, wanted) = asked.read(READERS_AND_MERCHANT, Page::<RefundId>::read)?;
+    let payment: PaymentId = id(&payment)?;
+    let mut snapshot = api.snapshot(Model::Payment, &[&payment.to_string()], wanted).await?;
+    let payment = find(&mut snapshot, payment, &asked).await?;
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT id, amount, reason, created_at, position FROM refunds WHERE payment_id = ",
+    );
+    query.push_bind(&payment.id);
+    if let Some(after) = page.after {
+        query.push(" AND id < ").push_bind(after.to_string());
+    }
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    let rows: Vec<RefundRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+    let refund = |(id, amount, reason, at, position): RefundRow| Refund {
+        id,
+        payment_id: payment.id.clone(),
+        amount: Money::new(amount, payment.amount.currency),
+        reason,
+        created_at: moment(at),
+        updated_at: moment(at),
+        position: position.unsigned_abs(),
+    };
+    let refunds = rows.into_iter().map(refund).collect();
+    asked.answer(snapshot.position, &List::of(refunds, &page, |refund| refund.id.clone()))
+}
+
+/// Shows a payment's events, in the order of their versions, as they are in the log.
+#[utoipa::path(
+    get, path = "/v1/payments/{id}/events", params(("id" = String, Path), PageParameters),
+    responses((status = 200, description = "Its events", body = List<Value>), Problems)
+)]
+pub(crate) async fn events(
+    State(api): State<QueryApi>,
+    Path(payment): Path<String>,
+    asked: Asked,
+) -> Result<Response, ApiError> {
+    let (page, wanted) = asked.read(READERS_AND_MERCHANT, Page::<u64>::read)?;
+    let payment: PaymentId = id(&payment)?;
+    // The head is read first: the answer has all events up to it, and none behind it.
+    let head = api.head(wanted).await?;
+    let mut entries = api.log.stream(&payment.to_string()).await?;
+    entries.retain(|entry| entry.position <= head);
+    let first = entries.first().ok_or(ApiError::NotFound)?;
+    let merchant_id = &json(Some(&first.canonical))?["data"]["merchant_id"];
+    asked.own(merchant_id.as_str().unwrap_or_default())?;
+    // Versions are 1, 2, 3 …
+    let after = page.after.unwrap_or_default();
+    let versioned = (1..).zip(entries).skip_while(|(version, _)| *version <= after);
+    let page = List::of(versioned.collect(), &page, |(version, _): &(u64, _)| *version);
+    let texts: Vec<&str> = page.data.iter().map(|(_, entry)| entry.canonical.as_str()).collect();
+    Ok(at(head, envelopes(&texts, page.next_cursor.as_deref())))
+}
+
+fn select() -> QueryBuilder<Postgres> {
+    QueryBuilder::new(
+        "SELECT id, merchant_id, client_id, status, currency, amount, authorized, captured, released, refunded, fee,
+                card_id, card_brand, card_last4, exp_month, exp_year, capture, reference, description, metadata,
+                decline_code, expires_at, created_at, updated_at, position
+         FROM payments WHERE true",
     )
-    .bind(&id)
-    .bind(&page.after)
-    .bind(page.fetch())
-    .fetch_all(reading.tables())
-    .await
-    .map_err(failed)?;
-    let shown: Result<Vec<_>, sqlx::Error> = rows.iter().map(refund).collect();
-    Ok(reading.answer(&page.body(shown.map_err(failed)?)))
+}
+
+async fn fetch(
+    snapshot: &mut Snapshot,
+    query: &mut QueryBuilder<Postgres>,
+) -> Result<Vec<Payment>, ApiError> {
+    let rows: Vec<PaymentRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+    rows.into_iter().map(Payment::of).collect()
 }
 
 /// Finds a payment that the caller may see.
-async fn find(api: &QueryApi, asked: &Asked, id: &str) -> Result<(Reading, PgRow), ApiError> {
-    let id = id.parse::<PaymentId>().map_err(|_| ApiError::NotFound)?.to_string();
-    let mut reading = api.read(MODEL, asked, 0).await?;
-    reading.refuse_parked(&id).await?;
-    let row = sqlx::query("SELECT * FROM payments WHERE id = $1")
-        .bind(&id)
-        .fetch_optional(reading.tables())
-        .await
-        .map_err(failed)?
-        .ok_or(ApiError::NotFound)?;
-    asked.owns(row.try_get("merchant_id").map_err(failed)?)?;
-    Ok((reading, row))
-}
-
-fn payment(row: &PgRow) -> Result<Value, sqlx::Error> {
-    let currency: String = row.try_get("currency")?;
-    let text = |column| row.try_get::<Option<String>, _>(column);
-    let amount = |column| row.try_get::<i64, _>(column);
-    let money = |amount: i64| json!({ "amount": amount, "currency": currency });
-    let [authorized, captured, released, refunded] =
-        ["authorized", "captured", "released", "refunded"].map(amount);
-    let (authorized, captured, released, refunded) = (authorized?, captured?, released?, refunded?);
-    let expires_at = row.try_get::<Option<DateTime<Utc>>, _>("expires_at")?.map(Timestamp::new);
-    Ok(json!({
-        "id": text("id")?,
-        "status": text("status")?,
-        "merchant_id": text("merchant_id")?,
-        "client_id": text("client_id")?,
-        "amount": money(amount("amount")?),
-        "authorized": money(authorized),
-        "captured": money(captured),
-        "released": money(released),
-        "refunded": money(refunded),
-        // Disputes come with their own events; until then nothing is disputed.
-        "disputed": money(0),
-        "charged_back": money(0),
-        "capturable": money(authorized - captured - released),
-        "refundable": money(captured - refunded),
-        "fee": money(amount("fee")?),
-        "funding": null,
-        "card": {
-            "id": text("card_id")?,
-            "brand": text("card_brand")?,
-            "last4": text("card_last4")?,
-            "exp_month": row.try_get::<i16, _>("exp_month")?,
-            "exp_year": row.try_get::<i16, _>("exp_year")?,
-        },
-        "capture": text("capture")?,
-        "reference": text("reference")?,
-        "description": text("description")?,
-        "metadata": parsed(text("metadata")?),
-        "decline_code": text("decline_code")?,
-        "expires_at": expires_at,
-        "created_at": moment(row, "created_at")?,
-        "updated_at": moment(row, "updated_at")?,
-        "position": amount("position")?,
-    }))
-}
-
-fn refund(row: &PgRow) -> Result<(String, Value), sqlx::Error> {
-    let id: String = row.try_get("id")?;
-    let created_at = moment(row, "created_at")?;
-    let refund = json!({
-        "id": id,
-        "payment_id": row.try_get::<String, _>("payment_id")?,
-        "amount": { "amount": row.try_get::<i64, _>("amount")?, "currency": row.try_get::<String, _>("currency")? },
-        "reason": row.try_get::<Option<String>, _>("reason")?,
-        "created_at": created_at,
-        "updated_at": created_at,
-        "position": row.try_get::<i64, _>("position")?,
-    });
-    Ok((id, refund))
+async fn find(snapshot: &mut Snapshot, payment: PaymentId, asked: &Asked) -> Result<Payment, ApiError> {
+    let mut query = select();
+    query.push(" AND id = ").push_bind(payment.to_string());
+    let payment = fetch(snapshot, &mut query).await?.pop().ok_or(ApiError::NotFound)?;
+    asked.own(&payment.merchant_id)?;
+    Ok(payment)
 }

@@ -1,0 +1,132 @@
+//! Snapshots of read models.
+
+use std::sync::Arc;
+
+use api_kit::problem::ApiError;
+use sqlx::{PgPool, Postgres, QueryBuilder, Transaction};
+
+use crate::watcher::{Place, Watcher};
+
+/// A read model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Model {
+    /// Clients, their cards and their accounts.
+    ClientAccount,
+    /// Merchants and their accounts.
+    MerchantAccount,
+    /// The house's accounts.
+    HouseAccount,
+    /// Payments and refunds.
+    Payment,
+    /// What clients and merchants are told.
+    Notification,
+}
+
+impl Model {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::ClientAccount, Self::MerchantAccount, Self::HouseAccount, Self::Payment, Self::Notification];
+
+    /// Returns the name that projectors and operators use.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ClientAccount => "client-account",
+            Self::MerchantAccount => "merchant-account",
+            Self::HouseAccount => "house-account",
+            Self::Payment => "payment",
+            Self::Notification => "notification",
+        }
+    }
+}
+
+/// All read models.
+pub(crate) struct ReadModels {
+    pub(crate) pool: PgPool,
+    watchers: [Arc<Watcher>; 5],
+}
+
+impl ReadModels {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        let watchers = Model::ALL.map(|model| Arc::new(Watcher::new(Place::Model(pool.clone(), model))));
+        Self { pool, watchers }
+    }
+
+    /// Waits until a model is at a position or beyond, or patience ends.
+    pub(crate) async fn reach(&self, model: Model, wanted: u64) {
+        self.watchers[model as usize].reach(wanted).await;
+    }
+
+    /// Opens a snapshot: its first statement reads the checkpoint, finds out whether a key is parked, and
+    /// leads the transaction to the live generation's tables, all of one moment.
+    pub(crate) async fn snapshot(&self, model: Model, keys: &[&str]) -> Result<Snapshot, ApiError> {
+        let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let row: Option<(i64, i32, bool, String)> = sqlx::query_as(
+            "SELECT position, generation,
+                    EXISTS (SELECT FROM parked_keys AS parked
+                            WHERE parked.name = live.name AND parked.generation = live.generation
+                              AND parked.key = ANY ($2)),
+                    set_config('search_path', format('%I, %s', replace(name, '-', '_') || '_' || generation,
+                                                     current_setting('search_path')), true)
+             FROM projections AS live WHERE name = $1 AND active",
+        )
+        .bind(model.name())
+        .bind(keys)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some((position, generation, is_parked, _)) = row else {
+            return Err(ApiError::StoreUnavailable(Some("the read model was never made".into())));
+        };
+        Ok(Snapshot { transaction, position: position.unsigned_abs(), is_parked, model, generation })
+    }
+
+    /// Returns why read models can't be asked; empty if they all can.
+    pub(crate) async fn unfit(&self) -> Result<Vec<String>, sqlx::Error> {
+        let live: Vec<(String, String)> =
+            sqlx::query_as("SELECT name, status FROM projections WHERE active").fetch_all(&self.pool).await?;
+        let why = |model: Model| match live.iter().find(|(name, _)| name == model.name()) {
+            None => Some(format!("projection {} is missing", model.name())),
+            Some((name, status)) if status == "stopped" => Some(format!("projection {name} is stopped")),
+            Some(_) => None,
+        };
+        Ok(Model::ALL.into_iter().filter_map(why).collect())
+    }
+}
+
+/// One moment of one read model.
+pub(crate) struct Snapshot {
+    /// Reads the tables of the live generation, unqualified. Dropped, never committed: it only reads.
+    pub(crate) transaction: Transaction<'static, Postgres>,
+    /// The checkpoint: what the rows reflect.
+    pub(crate) position: u64,
+    /// Whether one of the asked keys stands still.
+    pub(crate) is_parked: bool,
+    model: Model,
+    generation: i32,
+}
+
+impl Snapshot {
+    /// Leaves out the rows of keys that stand still: asked for themselves they answer 503, and a list
+    /// should not show what it knows to be old.
+    pub(crate) fn push_not_parked(&self, query: &mut QueryBuilder<Postgres>, key: &'static str) {
+        query
+            .push(" AND NOT EXISTS (SELECT FROM parked_keys AS parked WHERE parked.name = ")
+            .push_bind(self.model.name())
+            .push(" AND parked.generation = ")
+            .push_bind(self.generation)
+            .push(" AND parked.key = ")
+            .push(key)
+            .push(")");
+    }
+
+    /// Refuses to go on if a key stands still that the rows have told.
+    pub(crate) async fn refuse_parked(&mut self, key: &str) -> Result<(), ApiError> {
+        let (is_parked,): (bool,) = sqlx::query_as(
+            "SELECT EXISTS (SELECT FROM parked_keys WHERE name = $1 AND generation = $2 AND key = $3)",
+        )
+        .bind(self.model.name())
+        .bind(self.generation)
+        .bind(key)
+        .fetch_one(&mut *self.transaction)
+        .await?;
+        if is_parked { Err(ApiError::ProjectionParked) } else { Ok(()) }
+    }
+}
