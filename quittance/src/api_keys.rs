@@ -34,10 +34,18 @@ pub enum Action {
     },
 }
 
-/// Does it. Keys are events: this appends to the log beside a running system.
-#[expect(clippy::print_stdout, reason = "the key is what the program is asked for")]
+/// Does it. Keys are events: this appends to the log, also beside a running system.
 pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
-    let options = database::options(&place.log_url()?, "quittance api-keys")?;
+    let databases = place.open().await?;
+    let done = act(place, &databases.log_url, action).await;
+    databases.close().await?;
+    done
+}
+
+#[expect(clippy::print_stdout, reason = "the key is what the program is asked for")]
+async fn act(place: &Place, log_url: &str, action: Action) -> anyhow::Result<()> {
+    let options = database::options(log_url, "quittance api-keys")?;
+    let start = |options| CommandApi::start(options, place.secrets()?.keys, Clock::system(), QUEUE_WAIT_MAX);
     match action {
         Action::List => list(&database::pool(options, 1)).await,
         Action::Create { role, merchant } => {
@@ -45,7 +53,7 @@ pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
                 (role == Role::Merchant) == merchant.is_some(),
                 "--merchant goes with the role merchant, and only with it"
             );
-            let api = CommandApi::start(options, place.secrets()?.keys, Clock::system(), QUEUE_WAIT_MAX)?;
+            let api = start(options)?;
             let key = api.create_key(role, merchant, ACTOR).await;
             api.stop().await;
             let key = key?;
@@ -53,7 +61,7 @@ pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
             Ok(())
         }
         Action::Revoke { id } => {
-            let api = CommandApi::start(options, place.secrets()?.keys, Clock::system(), QUEUE_WAIT_MAX)?;
+            let api = start(options)?;
             let revoked = api.revoke_key(id, ACTOR).await;
             api.stop().await;
             revoked

@@ -9,13 +9,16 @@ use crate::place::Place;
 #[expect(clippy::print_stdout, reason = "the report is what the program is asked for")]
 pub async fn verify(place: &Place) -> anyhow::Result<ExitCode> {
     let master_key = place.secrets().ok().map(|secrets| secrets.keys.master_key());
+    let databases = place.open().await?;
     let report = verify_ledger(VerifyOptions {
-        log_url: place.log_url()?,
-        read_url: place.read_url()?,
+        log_url: databases.log_url.clone(),
+        read_url: databases.read_url.clone(),
         master_key,
         progress: true,
     })
-    .await?;
+    .await;
+    databases.close().await?;
+    let report = report?;
     println!("{report}");
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,6 @@
 //! `quittance migrate`
 
+use anyhow::Context;
 use event_store::migrate::{Roles, migrate};
 
 use crate::data_dir::DataDir;
@@ -9,13 +10,14 @@ use crate::secrets::Secrets;
 
 /// Makes the databases what this version expects; passwords of new roles stand in the data folder.
 pub async fn run(place: &Place, role_prefix: Option<String>) -> anyhow::Result<()> {
-    let log_url = place.log_url()?;
-    // A running system has migrated already, and holds its folder; then the secrets are there.
     let secrets = match place.secrets() {
         Ok(secrets) => secrets,
         Err(_) => Secrets::load_or_create(&DataDir::open(&place.data)?.secrets())?,
     };
-    let prefix = role_prefix.map_or_else(|| database_name(&log_url), Ok)?;
-    migrate(&log_url, &place.read_url()?, &Roles { prefix, passwords: secrets.passwords }).await?;
-    Ok(())
+    let databases = place.open().await?;
+    let prefix = role_prefix.map_or_else(|| database_name(&databases.log_url), Ok)?;
+    let roles = Roles { prefix, passwords: secrets.passwords };
+    let migrated = migrate(&databases.log_url, &databases.read_url, &roles).await;
+    databases.close().await?;
+    migrated.context("can't migrate the database")
 }

@@ -6,7 +6,7 @@ use event_store::reader::LogReader;
 use projectors::personal::Vault;
 use projectors::projections;
 
-use crate::place::Place;
+use crate::place::{Databases, Place};
 
 /// What to do with parked events.
 #[derive(Clone, Debug, Subcommand)]
@@ -22,9 +22,16 @@ pub enum Action {
 }
 
 /// Does it.
-#[expect(clippy::print_stdout, reason = "the list is what the program is asked for")]
 pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
-    let read = database::pool(database::options(&place.read_url()?, "quittance parked")?, 2);
+    let databases = place.open().await?;
+    let done = act(place, &databases, action).await;
+    databases.close().await?;
+    done
+}
+
+#[expect(clippy::print_stdout, reason = "the list is what the program is asked for")]
+async fn act(place: &Place, databases: &Databases, action: Action) -> anyhow::Result<()> {
+    let read = database::pool(database::options(&databases.read_url, "quittance parked")?, 2);
     match action {
         Action::List => {
             let rows: Vec<(String, String, i64, String)> = sqlx::query_as(
@@ -37,7 +44,7 @@ pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
             }
         }
         Action::Retry { key } => {
-            let log = database::pool(database::options(&place.log_url()?, "quittance parked")?, 2);
+            let log = database::pool(database::options(&databases.log_url, "quittance parked")?, 2);
             let vault = Vault::new(log.clone(), place.secrets()?.keys.master_key());
             let log = LogReader::new(log);
             for projection in projections::all() {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use crate::credentials::Credentials;
-use crate::data_dir;
+use crate::data_dir::{self, DataDir};
+use crate::private_postgres::PrivatePostgres;
 use crate::secrets::Secrets;
+use crate::up::DATABASE;
 
 /// The place that the tools work on.
 #[derive(Clone, Debug)]
@@ -19,18 +21,44 @@ pub struct Place {
     pub read_database_url: Option<String>,
 }
 
+/// The databases of a place, reachable until they are closed.
+pub struct Databases {
+    /// The log's, as its owner.
+    pub log_url: String,
+    /// The read models', as their owner.
+    pub read_url: String,
+    /// The private server, where no system was running and holding the folder.
+    server: Option<(DataDir, PrivatePostgres)>,
+}
+
 impl Place {
-    /// Returns the URL of the log's database: the given one, or the running system's.
-    pub fn log_url(&self) -> anyhow::Result<String> {
-        match &self.database_url {
-            Some(url) => Ok(url.clone()),
-            None => Ok(Credentials::load(&self.data)?.database_url),
-        }
+    /// Makes the databases reachable: those of the given URLs, or of the running system, or else of the
+    /// data folder, whose private server is started for the while.
+    pub async fn open(&self) -> anyhow::Result<Databases> {
+        let (log_url, server) = match &self.database_url {
+            Some(url) => (url.clone(), None),
+            None => self.open_folder().await?,
+        };
+        let read_url = self.read_database_url.clone().unwrap_or_else(|| log_url.clone());
+        Ok(Databases { log_url, read_url, server })
     }
 
-    /// Returns the URL of the read models' database.
-    pub fn read_url(&self) -> anyhow::Result<String> {
-        self.read_database_url.clone().map_or_else(|| self.log_url(), Ok)
+    async fn open_folder(&self) -> anyhow::Result<(String, Option<(DataDir, PrivatePostgres)>)> {
+        let shown = self.data.display();
+        let known = Credentials::load(&self.data)?;
+        if !self.data.join(data_dir::SECRETS).exists() {
+            bail!(
+                "there is no ledger in {shown}; start one with `quittance up`, or name its folder with --data"
+            );
+        }
+        match DataDir::open(&self.data) {
+            Ok(folder) if folder.postgres().exists() => {
+                let server = PrivatePostgres::start(&folder, None).await?;
+                Ok((server.owner_url(DATABASE), Some((folder, server))))
+            }
+            // A running system holds the folder, or its database is not in it.
+            Ok(_) | Err(_) => Ok((known.database_url, None)),
+        }
     }
 
     /// Reads the secrets of the data folder.
@@ -40,5 +68,15 @@ impl Place {
             bail!("there is no {}; name the folder of the system with --data", path.display());
         }
         Secrets::load(&path)
+    }
+}
+
+impl Databases {
+    /// Stops what was started for the while.
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self.server {
+            Some((_folder, server)) => server.stop().await,
+            None => Ok(()),
+        }
     }
 }

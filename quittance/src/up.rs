@@ -22,7 +22,7 @@ use crate::start_screen::StartScreen;
 use crate::system::{System, SystemConfig};
 
 /// The name of the database in a private server.
-const DATABASE: &str = "quittance";
+pub const DATABASE: &str = "quittance";
 
 /// How many demo requests a second `--demo` sends.
 const DEMO_RATE: u32 = 10;

@@ -11,3 +11,4 @@ mod past;
 mod poison;
 mod refusals;
 mod routes;
+mod tampering;
