@@ -11,9 +11,11 @@ use sqlx::{Connection, Executor, PgConnection};
 async fn refused(connection: &mut PgConnection, statement: &'static str) -> String {
     match connection.execute(statement).await {
         Ok(_) => String::new(),
-        Err(error) => {
-            error.as_database_error().and_then(|refusal| refusal.code()).unwrap_or_default().into_owned()
-        }
+        Err(error) => error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .unwrap_or_default()
+            .into_owned(),
     }
 }
 

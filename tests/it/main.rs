@@ -1,5 +1,7 @@
 //! Black-box tests: the ledger from outside, over HTTP, on a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test says plainly what must be so")]
+
 mod append_only;
 mod cards;
 mod concurrency;
