@@ -7,6 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use serde_json::Value;
 use sqlx::PgPool;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,13 +44,25 @@ fn operation(readiness: Arc<dyn Readiness>) -> OpenApiRouter {
 }
 
 fn documentation(openapi: &OpenApi) -> Router {
-    let contract = serde_json::to_value(openapi).unwrap_or_default();
+    let mut contract = serde_json::to_value(openapi).unwrap_or_default();
+    name_operations(&mut contract);
     let page = Arc::new(docs::page(&contract));
     let contract = Arc::new(contract.to_string());
     let json = [(CONTENT_TYPE, "application/json")];
     Router::new()
         .route("/openapi.json", get(async move || (json, contract.to_string())))
         .route("/docs", get(async move || docs::answer(&page)))
+}
+
+/// Names each operation by its method and path: the handlers' own names are unique in their files only.
+fn name_operations(contract: &mut Value) {
+    let paths = contract["paths"].as_object_mut().into_iter().flatten();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            operation["operationId"] = format!("{method}_{}", words.collect::<Vec<_>>().join("_")).into();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +74,6 @@ mod tests {
     use axum::response::Response;
     use event_store::database;
     use http_body_util::BodyExt;
-    use serde_json::Value;
     use tower::ServiceExt;
 
     use super::*;
@@ -149,7 +161,8 @@ mod tests {
     async fn what_is_served_is_documented() {
         let (_, openapi) = ask("GET", "/openapi.json", &[]).await;
         for path in ["/healthz", "/readyz", "/metrics"] {
-            assert!(openapi["paths"][path]["get"].is_object(), "{path}");
+            let id = format!("get_{}", &path[1..]);
+            assert_eq!(openapi["paths"][path]["get"]["operationId"], id);
         }
         let (response, body) = ask("GET", "/readyz", &[]).await;
         assert_eq!((response.status().as_u16(), &body["reasons"][0]), (503, &Value::from("tired")));

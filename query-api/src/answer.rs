@@ -5,7 +5,7 @@ use api_kit::problem::ApiError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use ledger_core::api_key::Role;
-use ledger_core::{Currency, Money, Timestamp};
+use ledger_core::{Currency, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::chrono::{DateTime, Utc};
@@ -51,14 +51,21 @@ pub(crate) fn json(text: Option<&str>) -> Result<Value, ApiError> {
     text.map_or(Ok(Value::Null), |text| serde_json::from_str(text).map_err(ApiError::internal))
 }
 
-/// Writes minor units in major ones: `12.34`. Unchanged if the currency is none.
-pub(crate) fn decimal(minor_units: i64, currency: &str) -> String {
-    let known = Currency::try_from(currency.to_owned());
-    known.map_or_else(|_| minor_units.to_string(), |currency| Money::new(minor_units, currency).decimal())
+/// Writes minor units in major ones: `12.34`. Unchanged if the currency is none. Totals of the house can
+/// pass an `i64`, so this is done on the digits.
+pub(crate) fn decimal(minor_units: &str, currency: &str) -> String {
+    let exponent = Currency::try_from(currency.to_owned()).map_or(0, Currency::exponent) as usize;
+    let (sign, digits) = minor_units.strip_prefix('-').map_or(("", minor_units), |digits| ("-", digits));
+    if exponent == 0 {
+        return minor_units.to_owned();
+    }
+    let digits = format!("{digits:0>width$}", width = exponent + 1);
+    let (whole, cents) = digits.split_at(digits.len() - exponent);
+    format!("{sign}{whole}.{cents}")
 }
 
 /// Members that hold minor units of the currency beside them.
-const AMOUNTS: [&str; 9] = [
+const AMOUNTS: [&str; 12] = [
     "amount",
     "balance_after",
     "posted",
@@ -68,6 +75,9 @@ const AMOUNTS: [&str; 9] = [
     "reserved",
     "in_transit",
     "paid_out",
+    "debits",
+    "credits",
+    "balance",
 ];
 
 /// Adds `…_decimal` to each amount that stands beside a currency.
@@ -79,9 +89,12 @@ fn add_decimals(value: &mut Value) {
                 return;
             };
             for name in AMOUNTS {
-                if let Some(amount) = members.get(name).and_then(Value::as_i64) {
-                    members.insert(format!("{name}_decimal"), decimal(amount, &currency).into());
-                }
+                let minor_units = match members.get(name) {
+                    Some(Value::Number(number)) => number.to_string(),
+                    Some(Value::String(digits)) => digits.clone(),
+                    _ => continue,
+                };
+                members.insert(format!("{name}_decimal"), decimal(&minor_units, &currency).into());
             }
         }
         Value::Array(items) => items.iter_mut().for_each(add_decimals),
@@ -106,5 +119,20 @@ mod tests {
         assert_eq!(body["data"][0]["held_decimal"], "12.34");
         assert_eq!(body["data"][1]["amount"]["amount_decimal"], "500");
         assert!(body["data"][1].get("position_decimal").is_none());
+    }
+
+    #[test]
+    fn minor_units_become_major_ones() {
+        for (minor_units, currency, expected) in [
+            ("1234", "EUR", "12.34"),
+            ("-5", "EUR", "-0.05"),
+            ("0", "EUR", "0.00"),
+            ("500", "JPY", "500"),
+            ("1", "CLF", "0.0001"),
+            ("98765432109876543210", "KWD", "98765432109876543.210"),
+            ("7", "???", "7"),
+        ] {
+            assert_eq!(decimal(minor_units, currency), expected);
+        }
     }
 }

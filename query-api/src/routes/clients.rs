@@ -107,8 +107,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     }
     snapshot.push_not_parked(&mut query, "id");
     query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
-    let mut clients = fetch(&mut snapshot, &mut query, &asked).await?;
-    clients.truncate(usize::try_from(page.rows()).unwrap_or(usize::MAX));
+    let clients = fetch(&mut snapshot, &mut query, &asked).await?;
     asked.answer(snapshot.position, &List::of(clients, &page, |client| client.id.clone()))
 }
 

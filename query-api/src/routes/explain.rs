@@ -35,8 +35,10 @@ struct Step {
     payment_id: Option<String>,
     currency: String,
     /// By how much each account changed, in minor units.
+    #[schema(value_type = BTreeMap<String, i64>)]
     changes: Totals,
     /// What each account had after it.
+    #[schema(value_type = BTreeMap<String, i64>)]
     totals: Totals,
 }
 
@@ -118,10 +120,14 @@ async fn answer(
         api.snapshot(accounts.model, &[owner], wanted.max(position.unwrap_or_default())).await?;
     accounts.expect_owner(&mut snapshot, owner).await?;
     let after = page.after.unwrap_or_default();
-    let before = accounts.balances(&mut snapshot, owner, Some(after)).await?.remove(&currency);
+    // Accounts that no entry has touched yet have zero.
+    let mut totals: Totals = accounts.names.iter().map(|name| ((*name).to_owned(), 0)).collect();
+    totals.extend(
+        accounts.balances(&mut snapshot, owner, Some(after)).await?.remove(&currency).unwrap_or_default(),
+    );
     let up_to = position.unwrap_or(snapshot.position);
     let rows = fetch(&mut snapshot, accounts, owner, &currency, after..up_to, page.rows()).await?;
-    let steps = fold(rows, &currency, before.unwrap_or_default());
+    let steps = fold(rows, &currency, totals);
     let list = List::of(steps, &page, |step| step.position);
     asked.answer(snapshot.position, &Explained { list, position, r#final: past.map(|past| past.is_final) })
 }

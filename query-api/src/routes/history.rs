@@ -57,15 +57,18 @@ impl Entry {
     }
 
     fn csv_row(self) -> String {
+        let (amount, balance_after) = (self.amount.to_string(), self.balance_after.to_string());
+        let (amount_decimal, balance_after_decimal) =
+            (decimal(&amount, &self.currency), decimal(&balance_after, &self.currency));
         csv::row([
             self.position.to_string(),
             self.recorded_at.to_string(),
             self.r#type,
             self.account,
-            self.amount.to_string(),
-            decimal(self.amount, &self.currency),
-            self.balance_after.to_string(),
-            decimal(self.balance_after, &self.currency),
+            amount,
+            amount_decimal,
+            balance_after,
+            balance_after_decimal,
             self.currency,
             self.payment_id.unwrap_or_default(),
         ])
