@@ -270,6 +270,7 @@ async fn a_second_start_is_refused_and_a_later_one_carries_on() {
     assert_eq!(program.postmaster(), server);
     let credentials = program.credentials();
     assert_eq!(credentials.operator, first.operator);
+    wait_for_read_models(&credentials).await;
     let path = format!("{}/v1/clients/{}", credentials.query_url, clients[0]);
     let shown = reqwest::Client::new().get(path).bearer_auth(&credentials.operator).send().await.unwrap();
     assert_eq!(shown.status(), 200);
