@@ -16,7 +16,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_quittance-under-test");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_quittance-under-test");
 const WORKERS: usize = 16;
 const ROUNDS: usize = 10;
 
@@ -24,14 +24,14 @@ const ROUNDS: usize = 10;
 type Answered = Arc<Mutex<HashMap<String, (String, String, Answer)>>>;
 
 /// A program with its data folder.
-struct Program {
+pub(crate) struct Program {
     data: PathBuf,
     child: Child,
 }
 
 impl Program {
     /// Starts the program and waits until it says where it listens.
-    async fn start(data: &Path) -> Self {
+    pub(crate) async fn start(data: &Path) -> Self {
         let credentials = data.join("credentials.json");
         let before = std::fs::metadata(&credentials).and_then(|file| file.modified()).ok();
         let child = Command::new(PROGRAM)
@@ -49,7 +49,7 @@ impl Program {
         Self { data: data.to_owned(), child }
     }
 
-    fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Credentials {
         Credentials::load(&self.data).unwrap()
     }
 
@@ -69,7 +69,7 @@ impl Program {
     }
 
     /// Asks the program to stop, as Ctrl-C does.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
         assert!(self.child.wait().unwrap().success());
     }

@@ -4,6 +4,7 @@
 
 mod append_only;
 mod cards;
+mod command_line;
 mod concurrency;
 mod failing_append;
 mod idempotency;
@@ -11,6 +12,7 @@ mod kills;
 mod money;
 mod past;
 mod poison;
+mod queries;
 mod refusals;
 mod routes;
 mod tampering;

@@ -65,6 +65,26 @@ async fn every_documented_route_is_served_and_no_other_method() {
 }
 
 #[tokio::test]
+async fn each_command_is_for_its_role_alone() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(serde_json::json!({})).await;
+    let openapi = ledger.command(Method::GET, "/openapi.json").send().await.unwrap();
+    let openapi: Value = openapi.json().await.unwrap();
+    let keys = [&ledger.operator, &shop.key, &ledger.auditor, &ledger.analyst];
+    for (path, _) in documented(&openapi).iter().filter(|(_, method)| method == "POST") {
+        let may = usize::from(path.starts_with("/v1/payments"));
+        for (role, key) in keys.iter().enumerate() {
+            // No idempotency key: whoever may gets as far as that, and no further.
+            let answer = ledger.command(Method::POST, &filled(path)).bearer_auth(key).send().await.unwrap();
+            let body: Value = answer.json().await.unwrap();
+            let expected = if role == may { "idempotency_key_required" } else { "forbidden" };
+            assert_eq!(body["code"], expected, "{path}");
+        }
+    }
+    ledger.finish().await;
+}
+
+#[tokio::test]
 async fn both_services_tell_how_they_are() {
     let ledger = TestLedger::start().await.unwrap();
     ledger.client(100, "EUR").await;
