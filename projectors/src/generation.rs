@@ -1,8 +1,8 @@
-//! Generations of read models: each has its tables in a schema of its own, and one is live.
+//! Generations of read models: each has its tables in a schema of its own, and one of a name is live.
 
 use event_store::migrate::DatabaseRole;
 use ledger_core::LeafHash;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use crate::projection::Projection;
 
@@ -25,38 +25,32 @@ impl Generation {
     }
 
     /// Leads a transaction to its tables.
-    pub async fn enter(&self, transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT set_config('search_path', $1, true)")
-            .bind(self.schema())
-            .execute(transaction)
-            .await?;
+    pub(crate) async fn enter(&self, work: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT set_config('search_path', $1, true)").bind(self.schema()).execute(work).await?;
         Ok(())
     }
 }
 
-/// Finds the live generation of each read model, and makes what is missing.
-pub async fn prepare(
-    read: &PgPool,
-    projections: &[Box<dyn Projection>],
-) -> Result<Vec<Generation>, sqlx::Error> {
-    let mut connection = read.acquire().await?;
-    let mut work = connection.begin().await?;
+/// Leads a transaction back to the tables that all generations share.
+pub(crate) async fn leave(work: &mut PgConnection) -> Result<(), sqlx::Error> {
+    work.execute("SET LOCAL search_path TO DEFAULT").await?;
+    Ok(())
+}
+
+/// Makes the first generation of each read model that has none yet.
+pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Result<(), sqlx::Error> {
+    let mut work = read.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GENERATIONS_LOCK).execute(&mut *work).await?;
-    let mut live = Vec::new();
     for projection in projections {
-        let known: Option<(i32,)> =
-            sqlx::query_as("SELECT generation FROM projections WHERE name = $1 AND active")
-                .bind(projection.name())
-                .fetch_optional(&mut *work)
-                .await?;
-        let generation = Generation { name: projection.name(), number: known.map_or(1, |(number,)| number) };
+        let known: Option<(i32,)> = sqlx::query_as("SELECT generation FROM projections WHERE name = $1")
+            .bind(projection.name())
+            .fetch_optional(&mut *work)
+            .await?;
         if known.is_none() {
-            make(&mut work, generation, projection.tables()).await?;
+            make(&mut work, Generation { name: projection.name(), number: 1 }, projection.tables()).await?;
         }
-        live.push(generation);
     }
-    work.commit().await?;
-    Ok(live)
+    work.commit().await
 }
 
 /// Makes the tables of a generation, and lets the readers' roles read them.
@@ -65,35 +59,47 @@ async fn make(
     generation: Generation,
     tables: &'static str,
 ) -> Result<(), sqlx::Error> {
-    let schema = generation.schema();
-    work.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await?;
-    let (search_path,): (String,) =
-        sqlx::query_as("SELECT current_setting('search_path')").fetch_one(&mut *work).await?;
-    generation.enter(work).await?;
-    work.execute(tables).await?;
-    sqlx::query("SELECT set_config('search_path', $1, true)").bind(search_path).execute(&mut *work).await?;
-    let (user,): (String,) = sqlx::query_as("SELECT current_user::text").fetch_one(&mut *work).await?;
-    for role in [DatabaseRole::Query, DatabaseRole::Auditor] {
-        let Some(prefix) = user.strip_suffix(DatabaseRole::Projector.suffix()) else { continue };
-        let reader = format!("{prefix}{}", role.suffix());
-        let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM pg_roles WHERE rolname = $1")
-            .bind(&reader)
-            .fetch_optional(&mut *work)
-            .await?;
-        if known.is_some() {
-            let grants = format!(
-                "GRANT USAGE ON SCHEMA {schema} TO \"{reader}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO \"{reader}\""
-            );
-            work.execute(AssertSqlSafe(grants)).await?;
-        }
-    }
     sqlx::query(
-        "INSERT INTO projections (name, generation, active, position, leaf_hash, status) VALUES ($1, $2, true, 0, $3, 'live')",
+        "INSERT INTO projections (name, generation, active, position, leaf_hash, status)
+         VALUES ($1, $2, true, 0, $3, 'catching_up')",
     )
     .bind(generation.name)
     .bind(generation.number)
     .bind(LeafHash::ZERO.0.as_slice())
-    .execute(work)
+    .execute(&mut *work)
     .await?;
+    // Tables without a checkpoint are of no known history.
+    let schema = identifier(&generation.schema());
+    let anew = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
+    work.execute(AssertSqlSafe(anew)).await?;
+    generation.enter(work).await?;
+    work.execute(tables).await?;
+    leave(work).await?;
+    for reader in readers(work).await? {
+        let reader = identifier(&reader);
+        let grants = format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"
+        );
+        work.execute(AssertSqlSafe(grants)).await?;
+    }
     Ok(())
+}
+
+/// Finds the roles that read: their names begin as the projectors' own.
+async fn readers(work: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let (user,): (String,) = sqlx::query_as("SELECT current_user::text").fetch_one(&mut *work).await?;
+    let Some(prefix) = user.strip_suffix(DatabaseRole::Projector.suffix()) else {
+        tracing::warn!(role = user, "not the projectors' role: nobody is granted the new tables");
+        return Ok(Vec::new());
+    };
+    let names = [DatabaseRole::Query, DatabaseRole::Auditor].map(|role| format!("{prefix}{}", role.suffix()));
+    let known: Vec<(String,)> = sqlx::query_as("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)")
+        .bind(&names[..])
+        .fetch_all(work)
+        .await?;
+    Ok(known.into_iter().map(|(name,)| name).collect())
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,13 +1,13 @@
 //! Opens personal fields for the read models.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use event_store::StoreError;
 use event_store::lookup;
 use event_store::reader::LogEntry;
 use ledger_core::Envelope;
-use ledger_core::event::Event;
+use ledger_core::event::{Event, PaymentDetails};
 use ledger_core::ids::StreamId;
 use ledger_core::personal::{Reason, Sealed, SecretKey};
 use sqlx::PgPool;
@@ -26,6 +26,8 @@ impl Keys {
 }
 
 /// Finds subjects' keys in the log's database, and unwraps them.
+///
+/// Nothing is kept from one chunk to the next: a key that was deleted must not open anything any more.
 #[derive(Clone)]
 pub struct Vault {
     log: PgPool,
@@ -39,30 +41,36 @@ impl Vault {
     }
 
     /// Reads events, with the keys of all of their subjects.
+    ///
+    /// Ends before an event that can't be read; fails only if that is the first one.
     pub async fn decode(&self, entries: Vec<LogEntry>) -> Result<Vec<Decoded>, StoreError> {
         let mut read = Vec::with_capacity(entries.len());
         for entry in entries {
-            let envelope = entry.envelope()?;
-            read.push((entry, envelope));
-        }
-        let mut subjects: Vec<String> = read
-            .iter()
-            .flat_map(|(_, envelope)| sealed(envelope))
-            .map(|sealed| sealed.subject.to_string())
-            .collect();
-        subjects.sort_unstable();
-        subjects.dedup();
-        let mut keys = HashMap::new();
-        if !subjects.is_empty() {
-            for (subject, wrapped) in lookup::subject_keys(&self.log, &subjects).await? {
-                keys.extend(self.master.unwrap_key(&wrapped, subject).map(|key| (subject, key)));
+            match entry.envelope() {
+                Ok(envelope) => read.push((entry, envelope)),
+                Err(error) if read.is_empty() => return Err(error),
+                Err(_) => break,
             }
         }
-        let keys = Keys(Arc::new(keys));
+        let subjects: BTreeSet<StreamId> =
+            read.iter().flat_map(|(_, envelope)| sealed(envelope)).map(|sealed| sealed.subject).collect();
+        let keys = self.keys(&subjects).await?;
         Ok(read
             .into_iter()
             .map(|(entry, envelope)| Decoded { entry, envelope, keys: keys.clone() })
             .collect())
+    }
+
+    async fn keys(&self, subjects: &BTreeSet<StreamId>) -> Result<Keys, StoreError> {
+        if subjects.is_empty() {
+            return Ok(Keys::default());
+        }
+        let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+        let wrapped = lookup::subject_keys(&self.log, &subjects).await?;
+        let keys = wrapped
+            .into_iter()
+            .filter_map(|(subject, wrapped)| Some((subject, self.master.unwrap_key(&wrapped, subject)?)));
+        Ok(Keys(Arc::new(keys.collect())))
     }
 }
 
@@ -76,11 +84,9 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
         Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) => moved.reference.iter().collect(),
         Event::PaymentAuthorized(authorized) => details(&authorized.details),
         Event::PaymentDeclined(declined) => details(&declined.details),
-        Event::PaymentRefunded(refunded) => person(&refunded.reason).into_iter().collect(),
-        Event::PaymentVoided(voided) => person(&voided.reason).into_iter().collect(),
-        Event::CardBlocked(because) | Event::CardUnblocked(because) => {
-            person(&because.reason).into_iter().collect()
-        }
+        Event::PaymentRefunded(refunded) => person(refunded.reason.as_ref()),
+        Event::PaymentVoided(voided) => person(voided.reason.as_ref()),
+        Event::CardBlocked(because) | Event::CardUnblocked(because) => person(because.reason.as_ref()),
         Event::CardIssued(_)
         | Event::MerchantOpened(_)
         | Event::MerchantSettingsChanged(_)
@@ -90,13 +96,13 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
     }
 }
 
-fn person(reason: &Option<Reason>) -> Option<&Sealed> {
+fn person(reason: Option<&Reason>) -> Vec<&Sealed> {
     match reason {
-        Some(Reason::Person(sealed)) => Some(sealed),
-        Some(Reason::Machine(_)) | None => None,
+        Some(Reason::Person(sealed)) => vec![sealed],
+        Some(Reason::Machine(_)) | None => Vec::new(),
     }
 }
 
-fn details(details: &ledger_core::event::PaymentDetails) -> Vec<&Sealed> {
+fn details(details: &PaymentDetails) -> Vec<&Sealed> {
     [&details.description, &details.metadata].into_iter().flatten().collect()
 }

@@ -1,13 +1,98 @@
 //! What a read model is: a name, tables, and a fold.
 
 use async_trait::async_trait;
+use event_store::error::is_transient;
 use event_store::reader::LogEntry;
 use ledger_core::Envelope;
-use ledger_core::personal::Sealed;
+use ledger_core::personal::{Reason, Sealed};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::personal::Keys;
+
+/// A read model: a deterministic function of the log into tables. No clock, no randomness, no order but
+/// the log's.
+#[async_trait]
+pub trait Projection: Send + Sync {
+    /// The name that queries and operators use.
+    fn name(&self) -> &'static str;
+
+    /// The tables, unqualified: they are made in each generation's schema.
+    fn tables(&self) -> &'static str;
+
+    /// Returns the owners of the rows that an event touches: what stands still if it can't be applied.
+    /// An event without any touches no row, and is not applied.
+    fn keys(&self, event: &Envelope) -> Vec<String>;
+
+    /// Folds events into the tables, which the search path leads to; in order, each exactly once.
+    ///
+    /// Set-based: the batch is folded in memory and each table is written by one or two statements.
+    async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError>;
+}
+
+/// Why events could not be folded in.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// PostgreSQL refused a row, or could not be reached.
+    #[error("read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// An event changes what none before it has made.
+    #[error("{changed} of {expected} rows are there to change in {table}")]
+    Missing {
+        /// The table.
+        table: &'static str,
+        /// How many rows the events change.
+        expected: usize,
+        /// How many are there.
+        changed: u64,
+    },
+    /// A balance passes what its column holds.
+    #[error("a balance of {owner} in {currency} is out of range")]
+    OutOfRange {
+        /// Whose.
+        owner: String,
+        /// In which currency.
+        currency: String,
+    },
+}
+
+impl ApplyError {
+    /// Tells whether to wait and try again, rather than to look for an event at fault.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => is_transient(error),
+            Self::Missing { .. } | Self::OutOfRange { .. } => false,
+        }
+    }
+
+    /// Says in one line what the cause is.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Database(sqlx::Error::Database(refusal)) => match refusal.code() {
+                Some(code) => format!("{} ({code})", refusal.message()),
+                None => refusal.message().to_owned(),
+            },
+            Self::Database(error) => error.to_string(),
+            Self::Missing { .. } | Self::OutOfRange { .. } => self.to_string(),
+        }
+    }
+}
+
+/// Checks that as many rows were changed as the events change.
+pub(crate) const fn expect_rows(
+    table: &'static str,
+    expected: usize,
+    changed: u64,
+) -> Result<(), ApplyError> {
+    if expected as u64 == changed { Ok(()) } else { Err(ApplyError::Missing { table, expected, changed }) }
+}
+
+/// Writes RFC 8785 JSON: the same text whoever folds the log.
+pub(crate) fn json_text(value: &impl Serialize) -> String {
+    serde_json_canonicalizer::to_string(value).unwrap_or_default()
+}
 
 /// An event with what is needed to read it.
 #[derive(Clone)]
@@ -21,7 +106,7 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// Opens a personal field; `None` if there is none, or it was erased.
+    /// Opens a personal field; `None` if there is none, or if it can't be decrypted any more.
     pub fn open(&self, sealed: Option<&Sealed>, field: &str) -> Option<Value> {
         let sealed = sealed?;
         sealed.open(self.keys.of(sealed.subject)?, self.envelope.draft.event_id, field)
@@ -34,28 +119,24 @@ impl Decoded {
 
     /// Opens a personal field that is an object, as RFC 8785 writes it.
     pub fn open_object(&self, sealed: Option<&Sealed>, field: &str) -> Option<String> {
-        serde_json_canonicalizer::to_string(&self.open(sealed, field)?).ok()
+        self.open(sealed, field).as_ref().map(json_text)
+    }
+
+    /// Opens a reason: a person's words, or a machine's code.
+    pub fn open_reason(&self, reason: Option<&Reason>) -> Option<String> {
+        match reason? {
+            Reason::Person(sealed) => self.open_text(Some(sealed), "reason"),
+            Reason::Machine(code) => Some(code.clone()),
+        }
     }
 
     /// Returns the position as the database keeps it.
     pub const fn position(&self) -> i64 {
         self.envelope.position.cast_signed()
     }
-}
 
-/// A read model: a deterministic function of the log into tables. No clock, no randomness, no order but
-/// the log's.
-#[async_trait]
-pub trait Projection: Send + Sync {
-    /// The name that queries and operators use.
-    fn name(&self) -> &'static str;
-
-    /// The tables, unqualified: they are made in each generation's schema.
-    fn tables(&self) -> &'static str;
-
-    /// Returns the owners of the rows that an event touches: what stands still if it can't be applied.
-    fn keys(&self, event: &Envelope) -> Vec<String>;
-
-    /// Folds events into the tables, which the search path leads to; in order, each exactly once.
-    async fn apply(&self, tables: &mut PgConnection, events: &[Decoded]) -> Result<(), sqlx::Error>;
+    /// Returns the moment as the database keeps it.
+    pub const fn recorded_at(&self) -> DateTime<Utc> {
+        self.envelope.recorded_at.get()
+    }
 }

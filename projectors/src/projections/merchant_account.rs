@@ -6,19 +6,13 @@ use async_trait::async_trait;
 use ledger_core::event::{Event, MerchantOpened, Settings};
 use ledger_core::ids::{MerchantId, StreamId};
 use ledger_core::{Account, Envelope, Owner};
-use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::entries::{self, Entry};
-use crate::projection::{Decoded, Projection};
-
-const INSERT_ENTRIES: &str = "INSERT INTO merchant_entries
-         (merchant_id, position, ordinal, account, currency, amount, balance_after, type, payment_id, recorded_at)
-     SELECT * FROM unnest($1::text[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::bigint[],
-                          $7::bigint[], $8::text[], $9::text[], $10::timestamptz[])";
+use super::accounts::{self, Accounts};
+use crate::projection::{ApplyError, Decoded, Projection, expect_rows, json_text};
 
 /// The projection.
-pub(crate) struct MerchantAccount;
+pub(super) struct MerchantAccount;
 
 #[async_trait]
 impl Projection for MerchantAccount {
@@ -31,166 +25,149 @@ impl Projection for MerchantAccount {
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
-        let mut merchants = paid(event);
+        let owners = event.draft.postings.postings().iter().filter_map(|posting| posting.account.owner());
+        let mut merchants: BTreeSet<MerchantId> = owners
+            .filter_map(|owner| match owner {
+                Owner::Merchant(id) => Some(id),
+                Owner::Client(_) => None,
+            })
+            .collect();
         if let StreamId::Merchant(id) = event.stream_id() {
             merchants.insert(id);
         }
-        merchants.into_iter().map(|id| id.to_string()).collect()
+        merchants.iter().map(MerchantId::to_string).collect()
     }
 
-    async fn apply(&self, tables: &mut PgConnection, events: &[Decoded]) -> Result<(), sqlx::Error> {
+    async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
         apply_merchants(tables, events).await?;
-        apply_money(tables, events).await
+        apply_postings(tables, events).await
     }
 }
 
-/// Returns the merchants whose money an event moves.
-fn paid(event: &Envelope) -> BTreeSet<MerchantId> {
-    let owners = event.draft.postings.postings().iter().map(|posting| posting.account.owner());
-    owners
-        .filter_map(|owner| match owner {
-            Some(Owner::Merchant(id)) => Some(id),
-            Some(Owner::Client(_)) | None => None,
-        })
-        .collect()
-}
-
-async fn apply_merchants(tables: &mut PgConnection, events: &[Decoded]) -> Result<(), sqlx::Error> {
-    let mut opened: Vec<(&Decoded, String, &MerchantOpened)> = Vec::new();
-    let mut changed: BTreeMap<String, (&Decoded, &Settings)> = BTreeMap::new();
+async fn apply_merchants(tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
+    let mut opened: Vec<(MerchantId, &Decoded, &MerchantOpened)> = Vec::new();
+    let mut changed: BTreeMap<MerchantId, (&Decoded, &Settings)> = BTreeMap::new();
     for event in events {
         let StreamId::Merchant(id) = event.envelope.stream_id() else { continue };
         match event.envelope.event() {
-            Event::MerchantOpened(merchant) => opened.push((event, id.to_string(), merchant)),
-            Event::MerchantSettingsChanged(settings) => {
-                changed.insert(id.to_string(), (event, settings));
-            }
+            Event::MerchantOpened(merchant) => opened.push((id, event, merchant)),
+            Event::MerchantSettingsChanged(settings) => drop(changed.insert(id, (event, settings))),
             _ => {}
         }
     }
     if !opened.is_empty() {
-        sqlx::query(
-            "INSERT INTO merchants (id, name, status, settings, metadata, created_at, updated_at, position)
-             SELECT id, name, 'active', settings, metadata, created_at, created_at, position
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
-                  AS new (id, name, settings, metadata, created_at, position)",
-        )
-        .bind(opened.iter().map(|(_, id, _)| id.as_str()).collect::<Vec<_>>())
-        .bind(opened.iter().map(|(.., merchant)| merchant.name.as_str()).collect::<Vec<_>>())
-        .bind(opened.iter().map(|(.., merchant)| json(&merchant.settings)).collect::<Vec<_>>())
-        .bind(opened.iter().map(|(.., merchant)| merchant.metadata.as_ref().map(json)).collect::<Vec<_>>())
-        .bind(opened.iter().map(|(event, ..)| event.envelope.recorded_at.get()).collect::<Vec<_>>())
-        .bind(opened.iter().map(|(event, ..)| event.position()).collect::<Vec<_>>())
-        .execute(&mut *tables)
-        .await?;
+        insert_merchants(tables, &opened).await?;
     }
     if !changed.is_empty() {
-        sqlx::query(
-            "UPDATE merchants SET settings = new.settings, updated_at = new.updated_at, position = new.position
-             FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
-                  AS new (id, settings, updated_at, position)
-             WHERE merchants.id = new.id",
-        )
-        .bind(changed.keys().map(String::as_str).collect::<Vec<_>>())
-        .bind(changed.values().map(|(_, settings)| json(settings)).collect::<Vec<_>>())
-        .bind(changed.values().map(|(event, _)| event.envelope.recorded_at.get()).collect::<Vec<_>>())
-        .bind(changed.values().map(|(event, _)| event.position()).collect::<Vec<_>>())
-        .execute(tables)
-        .await?;
+        change_merchants(tables, &changed).await?;
     }
     Ok(())
 }
 
-/// Writes RFC 8785 JSON: the same text whoever folds the log.
-fn json(value: &impl Serialize) -> String {
-    serde_json_canonicalizer::to_string(value).unwrap_or_default()
+async fn insert_merchants(
+    tables: &mut PgConnection,
+    opened: &[(MerchantId, &Decoded, &MerchantOpened)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO merchants (id, name, status, settings, metadata, created_at, updated_at, position)
+         SELECT id, name, 'active', settings, metadata, created_at, created_at, position
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
+              AS new (id, name, settings, metadata, created_at, position)",
+    )
+    .bind(opened.iter().map(|(id, ..)| id.to_string()).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(.., merchant)| merchant.name.as_str()).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(.., merchant)| json_text(&merchant.settings)).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(.., merchant)| merchant.metadata.as_ref().map(json_text)).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(_, event, _)| event.recorded_at()).collect::<Vec<_>>())
+    .bind(opened.iter().map(|(_, event, _)| event.position()).collect::<Vec<_>>())
+    .execute(tables)
+    .await?;
+    Ok(())
 }
 
-/// A merchant's money in one currency.
-#[derive(Default)]
-struct Balance {
-    pending: i64,
-    available: i64,
-    reserved: i64,
-    in_transit: i64,
-    position: i64,
+async fn change_merchants(
+    tables: &mut PgConnection,
+    changed: &BTreeMap<MerchantId, (&Decoded, &Settings)>,
+) -> Result<(), ApplyError> {
+    let done = sqlx::query(
+        "UPDATE merchants SET settings = new.settings, updated_at = new.updated_at, position = new.position
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
+              AS new (id, settings, updated_at, position)
+         WHERE merchants.id = new.id",
+    )
+    .bind(changed.keys().map(MerchantId::to_string).collect::<Vec<_>>())
+    .bind(changed.values().map(|(_, settings)| json_text(settings)).collect::<Vec<_>>())
+    .bind(changed.values().map(|(event, _)| event.recorded_at()).collect::<Vec<_>>())
+    .bind(changed.values().map(|(event, _)| event.position()).collect::<Vec<_>>())
+    .execute(tables)
+    .await?;
+    expect_rows("merchants", changed.len(), done.rows_affected())
 }
 
-type Balances = BTreeMap<(String, String), Balance>;
+const ACCOUNTS: [&str; 4] = ["pending", "available", "reserved", "in_transit"];
 
-async fn apply_money(tables: &mut PgConnection, events: &[Decoded]) -> Result<(), sqlx::Error> {
-    let touched: BTreeSet<String> =
-        events.iter().flat_map(|event| paid(&event.envelope)).map(|id| id.to_string()).collect();
-    if touched.is_empty() {
+fn place(account: Account) -> Option<(String, usize)> {
+    match account {
+        Account::MerchantPending(id) => Some((id.to_string(), 0)),
+        Account::MerchantAvailable(id) => Some((id.to_string(), 1)),
+        Account::MerchantReserved(id) => Some((id.to_string(), 2)),
+        Account::MerchantInTransit(id) => Some((id.to_string(), 3)),
+        Account::ClientAvailable(_)
+        | Account::ClientHeld(_)
+        | Account::HouseFees
+        | Account::HouseBank
+        | Account::HouseFx
+        | Account::HouseLosses => None,
+    }
+}
+
+async fn apply_postings(tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
+    let mut balances = Accounts::touched_by(events, ACCOUNTS, place);
+    if balances.is_empty() {
         return Ok(());
     }
-    let mut balances = load_balances(tables, &touched).await?;
-    let entries = fold(&mut balances, events);
-    balances.retain(|_, balance| balance.position > 0);
+    load_balances(tables, &mut balances).await?;
+    let entries = balances.fold()?;
     write_balances(tables, &balances).await?;
-    entries::insert(tables, INSERT_ENTRIES, &entries).await
+    let insert = "INSERT INTO merchant_entries
+             (merchant_id, position, ordinal, account, currency, amount, balance_after, type, payment_id, recorded_at)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::bigint[],
+                              $7::bigint[], $8::text[], $9::text[], $10::timestamptz[])";
+    Ok(accounts::insert_entries(tables, insert, &entries).await?)
 }
 
-async fn load_balances(
-    tables: &mut PgConnection,
-    merchants: &BTreeSet<String>,
-) -> Result<Balances, sqlx::Error> {
+async fn load_balances(tables: &mut PgConnection, balances: &mut Accounts<'_, 4>) -> Result<(), sqlx::Error> {
     let rows: Vec<(String, String, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT merchant_id, currency, pending, available, reserved, in_transit
-         FROM merchant_balances WHERE merchant_id = ANY ($1)",
+        "SELECT merchant_id, currency, pending, available, reserved, in_transit FROM merchant_balances
+         JOIN unnest($1::text[], $2::text[]) AS touched (merchant_id, currency) USING (merchant_id, currency)",
     )
-    .bind(merchants.iter().map(String::as_str).collect::<Vec<_>>())
+    .bind(balances.owners())
+    .bind(balances.currencies())
     .fetch_all(tables)
     .await?;
-    // Position 0 marks what no event of the batch has touched: it is not written again.
-    let untouched = |(merchant, currency, pending, available, reserved, in_transit)| {
-        ((merchant, currency), Balance { pending, available, reserved, in_transit, position: 0 })
-    };
-    Ok(rows.into_iter().map(untouched).collect())
-}
-
-fn fold(balances: &mut Balances, events: &[Decoded]) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for event in events {
-        for (ordinal, posting) in event.envelope.draft.postings.postings().iter().enumerate() {
-            let currency = posting.money().currency.to_string();
-            let (merchant_id, account) = match posting.account {
-                Account::MerchantPending(id) => (id.to_string(), "pending"),
-                Account::MerchantAvailable(id) => (id.to_string(), "available"),
-                Account::MerchantReserved(id) => (id.to_string(), "reserved"),
-                Account::MerchantInTransit(id) => (id.to_string(), "in_transit"),
-                _ => continue,
-            };
-            let balance = balances.entry((merchant_id.clone(), currency)).or_default();
-            balance.position = event.position();
-            let changed = match account {
-                "pending" => &mut balance.pending,
-                "available" => &mut balance.available,
-                "reserved" => &mut balance.reserved,
-                _ => &mut balance.in_transit,
-            };
-            *changed += posting.effect();
-            entries.push(Entry::of(event, ordinal, merchant_id, account, *changed));
-        }
+    for (merchant, currency, pending, available, reserved, in_transit) in rows {
+        balances.begin_with(merchant, currency, [pending, available, reserved, in_transit]);
     }
-    entries
+    Ok(())
 }
 
-async fn write_balances(tables: &mut PgConnection, balances: &Balances) -> Result<(), sqlx::Error> {
+async fn write_balances(tables: &mut PgConnection, balances: &Accounts<'_, 4>) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO merchant_balances (merchant_id, currency, pending, available, reserved, in_transit, position)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+        "INSERT INTO merchant_balances
+             (merchant_id, currency, pending, available, reserved, in_transit, position)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[],
+                              $5::bigint[], $6::bigint[], $7::bigint[])
          ON CONFLICT (merchant_id, currency) DO UPDATE
          SET pending = excluded.pending, available = excluded.available, reserved = excluded.reserved,
              in_transit = excluded.in_transit, position = excluded.position",
     )
-    .bind(balances.keys().map(|(merchant, _)| merchant.as_str()).collect::<Vec<_>>())
-    .bind(balances.keys().map(|(_, currency)| currency.as_str()).collect::<Vec<_>>())
-    .bind(balances.values().map(|balance| balance.pending).collect::<Vec<_>>())
-    .bind(balances.values().map(|balance| balance.available).collect::<Vec<_>>())
-    .bind(balances.values().map(|balance| balance.reserved).collect::<Vec<_>>())
-    .bind(balances.values().map(|balance| balance.in_transit).collect::<Vec<_>>())
-    .bind(balances.values().map(|balance| balance.position).collect::<Vec<_>>())
+    .bind(balances.owners())
+    .bind(balances.currencies())
+    .bind(balances.amounts(0))
+    .bind(balances.amounts(1))
+    .bind(balances.amounts(2))
+    .bind(balances.amounts(3))
+    .bind(balances.positions())
     .execute(tables)
     .await?;
     Ok(())

@@ -1,7 +1,7 @@
 //! The read models, one file each.
 
+mod accounts;
 mod client_account;
-mod entries;
 mod house_account;
 mod merchant_account;
 mod notification;
@@ -15,7 +15,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(client_account::ClientAccount),
         Box::new(merchant_account::MerchantAccount),
         Box::new(house_account::HouseAccount),
-        Box::new(payment::PaymentSearch),
-        Box::new(notification::Notification),
+        Box::new(payment::Payments),
+        Box::new(notification::Notifications),
     ]
 }

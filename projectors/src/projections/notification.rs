@@ -1,20 +1,20 @@
 //! `notification`: what clients and merchants are told: facts, not sentences, and nothing personal.
 
 use async_trait::async_trait;
-use ledger_core::Envelope;
 use ledger_core::event::Event;
 use ledger_core::ids::StreamId;
-use ledger_core::journal::Owner;
+use ledger_core::{Envelope, Owner};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use crate::projection::{Decoded, Projection};
+use super::accounts::payment_id;
+use crate::projection::{ApplyError, Decoded, Projection, json_text};
 
 /// The projection.
-pub(crate) struct Notification;
+pub(super) struct Notifications;
 
 #[async_trait]
-impl Projection for Notification {
+impl Projection for Notifications {
     fn name(&self) -> &'static str {
         "notification"
     }
@@ -27,37 +27,28 @@ impl Projection for Notification {
         recipients(event).iter().map(Owner::to_string).collect()
     }
 
-    async fn apply(&self, tables: &mut PgConnection, events: &[Decoded]) -> Result<(), sqlx::Error> {
-        let rows: Vec<(String, &Decoded)> = events
+    async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
+        let rows: Vec<(Owner, &Decoded)> = events
             .iter()
-            .flat_map(|event| {
-                recipients(&event.envelope).into_iter().map(move |owner| (owner.to_string(), event))
-            })
+            .flat_map(|event| recipients(&event.envelope).into_iter().map(|recipient| (recipient, *event)))
             .collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let payment_id = |event: &Decoded| match event.envelope.stream_id() {
-            StreamId::Payment(id) => Some(id.to_string()),
-            _ => None,
-        };
         sqlx::query(
             "INSERT INTO notifications (recipient, position, kind, payment_id, data, created_at)
              SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])",
         )
-        .bind(rows.iter().map(|(recipient, _)| recipient.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(recipient, _)| recipient.to_string()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, event)| event.position()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, event)| event.envelope.event().type_name()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, event)| payment_id(event)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| facts(event.envelope.event()).to_string()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| event.envelope.recorded_at.get()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| json_text(&facts(event.envelope.event()))).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| event.recorded_at()).collect::<Vec<_>>())
         .execute(tables)
         .await?;
         Ok(())
     }
 }
 
-/// Returns whom an event concerns.
+/// Returns whom an event concerns; API keys concern nobody.
 fn recipients(event: &Envelope) -> Vec<Owner> {
     let both = |client, merchant| vec![Owner::Client(client), Owner::Merchant(merchant)];
     match (event.stream_id(), event.event()) {
@@ -67,14 +58,14 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
         (_, Event::CardBlocked(because) | Event::CardUnblocked(because)) => {
             vec![Owner::Client(because.client_id)]
         }
-        (_, Event::PaymentAuthorized(of)) => both(of.client_id, of.details.merchant_id),
-        (_, Event::PaymentDeclined(of)) => {
-            let merchant = Owner::Merchant(of.details.merchant_id);
-            of.client_id.map(Owner::Client).into_iter().chain([merchant]).collect()
-        }
-        (_, Event::PaymentCaptured(of)) => both(of.client_id, of.merchant_id),
-        (_, Event::PaymentVoided(of)) => both(of.client_id, of.merchant_id),
-        (_, Event::PaymentRefunded(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::PaymentAuthorized(payment)) => both(payment.client_id, payment.details.merchant_id),
+        (_, Event::PaymentDeclined(payment)) => match payment.client_id {
+            Some(client) => both(client, payment.details.merchant_id),
+            None => vec![Owner::Merchant(payment.details.merchant_id)],
+        },
+        (_, Event::PaymentCaptured(capture)) => both(capture.client_id, capture.merchant_id),
+        (_, Event::PaymentVoided(void)) => both(void.client_id, void.merchant_id),
+        (_, Event::PaymentRefunded(refund)) => both(refund.client_id, refund.merchant_id),
         (
             _,
             Event::ClientOpened(_)
@@ -92,8 +83,8 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
 fn facts(event: &Event) -> Value {
     match event {
         Event::ClientOpened(_)
-        | Event::CardUnblocked(_)
         | Event::CardBlocked(_)
+        | Event::CardUnblocked(_)
         | Event::ApiKeyCreated(_)
         | Event::ApiKeyRevoked(_) => json!({}),
         Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) => json!({ "amount": moved.amount }),
