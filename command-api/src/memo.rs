@@ -90,3 +90,58 @@ fn size(record: Option<&Record>) -> usize {
             Some(Record::Card(_) | Record::CardOf(_) | Record::ApiKey(_) | Record::ClientBalance(_)) => 128,
         }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::ids::CardId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn head(position: u64, leaf: u8) -> Head {
+        Head { position, leaf_hash: LeafHash([leaf; 32]), recorded_at: None }
+    }
+
+    fn knowing(number: u128) -> (Key, State) {
+        let key = Key::Card(CardId::new(Uuid::from_u128(number)));
+        let mut state = State::default();
+        state.learn(key, None);
+        (key, state)
+    }
+
+    #[test]
+    fn is_valid_while_nobody_else_has_appended() {
+        let mut memo = Memo::new();
+        let (key, state) = knowing(1);
+        memo.check(head(0, 0));
+        memo.absorb(state, (2, LeafHash([2; 32])));
+        memo.check(head(2, 2));
+        assert_eq!(memo.find(&key), Some(None), "known to be absent");
+        memo.check(head(3, 3));
+        assert_eq!(memo.find(&key), None, "another has appended");
+        memo.check(head(2, 2));
+        assert_eq!(memo.find(&key), None, "what was doubted once is looked up again");
+    }
+
+    #[test]
+    fn another_history_at_the_same_position_is_another_head() {
+        let mut memo = Memo::new();
+        let (key, state) = knowing(1);
+        memo.absorb(state, (2, LeafHash([2; 32])));
+        memo.check(head(2, 9));
+        assert_eq!(memo.find(&key), None);
+    }
+
+    #[test]
+    fn forgets_the_oldest_when_it_is_full() {
+        let mut memo = Memo::new();
+        let places = u128::try_from(BYTES_MAX / size(None)).unwrap();
+        for number in 0..places + 10 {
+            let (_, state) = knowing(number);
+            memo.absorb(state, (1, LeafHash::ZERO));
+        }
+        memo.check(head(1, 0));
+        assert_eq!((memo.find(&knowing(0).0), memo.find(&knowing(places).0)), (None, Some(None)));
+        assert!(memo.bytes <= BYTES_MAX);
+    }
+}

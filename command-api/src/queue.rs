@@ -142,3 +142,100 @@ impl Queue {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::Command;
+    use ledger_core::ids::KeyId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::idempotency::Idempotency;
+
+    fn order(size: usize) -> Order {
+        Order {
+            command: Command::RevokeKey(KeyId::new(Uuid::nil())),
+            idempotency: Idempotency::unique(),
+            event_ids: Order::draw_event_ids(),
+            actor: "system:test".to_owned(),
+            request_id: None,
+            subject_key: None,
+            size,
+        }
+    }
+
+    /// Lets all tasks go as far as they can.
+    async fn gathered(queue: &Queue, orders: usize) {
+        while queue.lock().len() < orders {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn submit(queue: &Arc<Queue>, size: usize) -> tokio::task::JoinHandle<Answered> {
+        let queue = Arc::clone(queue);
+        tokio::spawn(async move { queue.submit(order(size)).await })
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_bounded_in_orders_and_bytes() {
+        let queue = Arc::new(Queue::new(Duration::from_secs(1)));
+        for _ in 0..BATCH_ORDERS_MAX + 1 {
+            submit(&queue, 10);
+        }
+        gathered(&queue, BATCH_ORDERS_MAX + 1).await;
+        let sizes = [queue.take().len(), queue.take().len(), queue.take().len()];
+        assert_eq!(sizes, [BATCH_ORDERS_MAX, 1, 0]);
+        for _ in 0..3 {
+            submit(&queue, BATCH_BYTES_MAX / 2);
+        }
+        gathered(&queue, 3).await;
+        assert_eq!((queue.take().len(), queue.take().len()), (2, 1));
+        submit(&queue, BATCH_BYTES_MAX * 2);
+        gathered(&queue, 1).await;
+        assert_eq!(queue.take().len(), 1, "one that is larger than a batch still gets its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_past_its_deadline_is_given_up_and_never_taken() {
+        let queue = Arc::new(Queue::new(Duration::from_secs(1)));
+        let waiting = submit(&queue, 10);
+        assert_eq!(waiting.await.unwrap(), Answered::Refused(Refusal::DeadlinePassed));
+        assert!(queue.take().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_taken_is_waited_for_and_then_unknown() {
+        let queue = Arc::new(Queue::new(Duration::from_secs(1)));
+        let waiting = submit(&queue, 10);
+        gathered(&queue, 1).await;
+        let taken = queue.take();
+        assert_eq!(waiting.await.unwrap(), Answered::Refused(Refusal::Unknown));
+        drop(taken);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_takes_no_more_and_empties() {
+        let queue = Arc::new(Queue::new(Duration::from_secs(1)));
+        let waiting = submit(&queue, 10);
+        gathered(&queue, 1).await;
+        queue.close();
+        assert!(!queue.has_room());
+        assert_eq!(queue.submit(order(10)).await, Answered::Refused(Refusal::QueueFull));
+        assert!(queue.wait().await);
+        for ticket in queue.take() {
+            ticket.answer(Answered::Refused(Refusal::NotFound));
+        }
+        assert!(!queue.wait().await);
+        assert_eq!(waiting.await.unwrap(), Answered::Refused(Refusal::NotFound));
+    }
+
+    #[tokio::test]
+    async fn a_queue_whose_oldest_waits_too_long_has_no_room() {
+        let queue = Arc::new(Queue::new(Duration::ZERO));
+        assert!(!queue.has_room(), "no wait at all is allowed");
+        let queue = Arc::new(Queue::new(Duration::from_secs(60)));
+        submit(&queue, 10);
+        gathered(&queue, 1).await;
+        assert!(queue.has_room());
+    }
+}

@@ -78,3 +78,20 @@ pub(crate) async fn within<T>(
         Err(_) => Err(StoreError::Timeout(limit)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_told_from_what_will_not() {
+        let wrong = StoreError::VersionMismatch { table: "balances", expected: 1, changed: 0 };
+        assert!(wrong.is_transient(), "the memo was wrong: looked up again, it may be right");
+        assert!(StoreError::CommitUnknown(sqlx::Error::PoolClosed).is_transient());
+        assert!(StoreError::Timeout(Duration::ZERO).is_transient());
+        assert!(StoreError::Database(sqlx::Error::PoolTimedOut).is_transient());
+        assert!(!StoreError::Database(sqlx::Error::RowNotFound).is_transient());
+        let corrupt = StoreError::Corrupt { what: String::new(), source: DecodeError::Unknown };
+        assert!(!corrupt.is_transient());
+    }
+}

@@ -188,3 +188,28 @@ fn identifier(name: &str) -> String {
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_passwords_can_not_break_out() {
+        assert_eq!(identifier("a\"; DROP ROLE x; --"), "\"a\"\"; DROP ROLE x; --\"");
+        assert_eq!(literal("a'; DROP ROLE x; --"), "'a''; DROP ROLE x; --'");
+    }
+
+    #[test]
+    fn only_the_command_role_appends_and_none_changes_events() {
+        for role in DatabaseRole::ALL {
+            let grants = role.log_grants().join("\n");
+            let appends = grants.contains("INSERT ON events");
+            assert_eq!(appends, role == DatabaseRole::Command, "{role:?}");
+            for grant in
+                role.log_grants().iter().filter(|grant| grant.contains("UPDATE") || grant.contains("DELETE"))
+            {
+                assert!(!grant.contains("events") && !grant.contains("outcomes"), "{role:?}: {grant}");
+            }
+        }
+    }
+}
