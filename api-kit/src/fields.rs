@@ -145,6 +145,11 @@ impl<'a> Fields<'a> {
         self.errors.push(FieldError::new(pointer, code));
     }
 
+    /// Tells whether a member is there, whatever it is; `null` counts as absent.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !matches!(value, Json::Null))
+    }
+
     /// Takes a member; `null` counts as absent.
     fn take(&mut self, name: &'static str) -> Option<&'a Json> {
         self.taken.insert(name);
@@ -152,8 +157,7 @@ impl<'a> Fields<'a> {
     }
 
     fn required<T>(&mut self, name: &'static str, found: Option<T>) -> Option<T> {
-        let absent = !self.members.contains_key(name) || matches!(self.members.get(name), Some(Json::Null));
-        if absent {
+        if !self.has(name) {
             self.refuse(name, FieldCode::Required);
         }
         found

@@ -19,6 +19,7 @@ use ledger_core::state::{Key, Record};
 use ledger_core::{Command, Draft, Envelope, LeafHash, Rejection, State, Timestamp};
 use metrics::{counter, histogram};
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::idempotency::Idempotency;
@@ -33,6 +34,22 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Renders the body of a 409, with the request's id.
 pub type ConflictBody = fn(&ledger_core::rejection::Conflict, &str) -> serde_json::Value;
 
+/// Whether the executor's thread runs.
+#[derive(Clone, Debug)]
+pub struct Alive(watch::Receiver<()>);
+
+impl Alive {
+    /// Tells whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.0.has_changed().is_ok()
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
 /// Decides and appends, on a thread and a connection of its own.
 pub struct Executor {
     queue: Arc<Queue>,
@@ -42,19 +59,24 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Starts the executor's thread; it ends when the queue is closed and empty.
+    /// Starts the executor's thread; it ends when the queue is closed and empty. However it ends, by a panic
+    /// too, [`Alive`] tells.
     pub fn start(
         queue: Arc<Queue>,
         options: PgConnectOptions,
         clock: Clock,
         conflict_body: ConflictBody,
-    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+    ) -> std::io::Result<Alive> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut executor =
             Self { queue, writer: LogWriter::new(options, clock), memo: Memo::new(), conflict_body };
-        std::thread::Builder::new()
-            .name("executor".to_owned())
-            .spawn(move || runtime.block_on(executor.run()))
+        let (alive, seen) = watch::channel(());
+        std::thread::Builder::new().name("executor".to_owned()).spawn(move || {
+            // Dropped with the thread.
+            let _alive = alive;
+            runtime.block_on(executor.run());
+        })?;
+        Ok(Alive(seen))
     }
 
     async fn run(&mut self) {
@@ -67,8 +89,9 @@ impl Executor {
                     self.settle(tickets, attempt).await;
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "log can't be locked");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "commands wait");
                     counter!("quittance_lock_failures_total").increment(1);
+                    self.queue.drop_given_up();
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
@@ -78,44 +101,42 @@ impl Executor {
     /// Brings every ticket of a batch to its end: answered, or tried again, in halves where one of them
     /// must be at fault.
     async fn settle(&mut self, tickets: Vec<Ticket>, first: Result<Vec<Answered>, StoreError>) {
-        let mut work = vec![(tickets, Some(first), false)];
-        while let Some((tickets, done, may_have_committed)) = work.pop() {
-            let attempt = match done {
+        let mut work =
+            vec![Work { tickets, attempt: Some(first), may_have_committed: false, doubted: false }];
+        while let Some(mut part) = work.pop() {
+            let attempt = match part.attempt.take() {
                 Some(attempt) => attempt,
-                None => self.again(&tickets, may_have_committed).await,
+                None => self.again(&part.tickets, part.may_have_committed).await,
             };
-            match attempt {
+            let error = match attempt {
                 Ok(answers) => {
-                    tickets.into_iter().zip(answers).for_each(|(ticket, answer)| ticket.answer(answer));
+                    part.tickets.into_iter().zip(answers).for_each(|(ticket, answer)| ticket.answer(answer));
+                    continue;
                 }
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        commands = tickets.len(),
-                        "batch is tried again"
-                    );
-                    counter!("quittance_batch_retries_total").increment(1);
-                    let unknown = may_have_committed || matches!(error, StoreError::CommitUnknown(_));
-                    if matches!(error, StoreError::VersionMismatch { .. }) {
-                        self.memo.distrust();
-                    }
-                    let tickets = drop_late(tickets, unknown);
-                    if !tickets.is_empty() {
-                        tokio::time::sleep(RETRY_PAUSE).await;
-                        work.push((tickets, None, unknown));
-                    }
+                Err(error) => error,
+            };
+            let passes = error.is_transient() || (error.is_worth_one_more_try() && !part.doubted);
+            if passes {
+                let commands = part.tickets.len();
+                tracing::warn!(error = &error as &dyn std::error::Error, commands, "batch is tried again");
+                counter!("quittance_batch_retries_total").increment(1);
+                part.may_have_committed |= matches!(error, StoreError::CommitUnknown(_));
+                if error.is_worth_one_more_try() {
+                    self.memo.distrust();
+                    part.doubted = true;
                 }
-                Err(error) => {
-                    let mut tickets = tickets;
-                    let second = tickets.split_off(tickets.len() / 2);
-                    if tickets.is_empty() {
-                        refuse_alone(second, &error);
-                    } else {
-                        counter!("quittance_batch_halvings_total").increment(1);
-                        work.push((second, None, may_have_committed));
-                        work.push((tickets, None, may_have_committed));
-                    }
+                part.tickets = drop_late(part.tickets, part.may_have_committed);
+                if !part.tickets.is_empty() {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    work.push(part);
                 }
+            } else if part.tickets.len() > 1 {
+                counter!("quittance_batch_halvings_total").increment(1);
+                let second = part.tickets.split_off(part.tickets.len() / 2);
+                work.push(Work { tickets: second, attempt: None, ..part });
+                work.push(part);
+            } else {
+                refuse_alone(part.tickets, &error);
             }
         }
     }
@@ -128,6 +149,16 @@ impl Executor {
         let locked = self.writer.lock().await?;
         attempt(locked, &mut self.memo, tickets, self.conflict_body, may_have_committed).await
     }
+}
+
+/// Some of a batch's tickets on their way to an end.
+struct Work {
+    tickets: Vec<Ticket>,
+    attempt: Option<Result<Vec<Answered>, StoreError>>,
+    /// Whether a commit of them may have happened that we did not hear of.
+    may_have_committed: bool,
+    /// Whether they have had the one more try that a doubtful failure gets.
+    doubted: bool,
 }
 
 /// Drops what can't be tried again before its deadline.
@@ -167,24 +198,20 @@ async fn attempt(
         .iter()
         .for_each(|ticket| histogram!("quittance_queue_wait_seconds").record(ticket.since.elapsed()));
     histogram!("quittance_batch_commands").record(u32::try_from(tickets.len()).unwrap_or(u32::MAX));
-    let recorded_at = match locked.recorded_at() {
-        Ok(moment) => moment,
-        Err(skew) => {
-            tracing::error!(error = &skew as &dyn std::error::Error, "commands are refused");
-            locked.roll_back().await;
-            return Ok(vec![Answered::Refused(Refusal::ClockSkew); tickets.len()]);
-        }
-    };
+    let recorded_at = locked.recorded_at();
+    if let Err(skew) = &recorded_at {
+        tracing::error!(error = skew as &dyn std::error::Error, "new commands are refused");
+    }
     memo.check(locked.head());
     let orders: Vec<&Order> = tickets.iter().map(|ticket| &ticket.order).collect();
-    let mut deciding = Deciding::begin(locked.head(), recorded_at, conflict_body);
+    let mut deciding = Deciding::begin(locked.head(), recorded_at.ok(), conflict_body);
     deciding.recall(&mut locked, &orders, may_have_committed).await?;
     let fresh: Vec<&Command> =
-        orders.iter().filter(|order| !deciding.knows(order)).map(|order| &order.command).collect();
+        orders.iter().filter(|order| !deciding.is_settled(order)).map(|order| &order.command).collect();
     deciding.look_up(&mut locked, memo, &fresh).await?;
     let mut answers = Vec::with_capacity(orders.len());
     for order in orders {
-        if !deciding.knows(order) {
+        if !deciding.is_settled(order) {
             deciding.look_up(&mut locked, memo, &[&order.command]).await?;
         }
         answers.push(deciding.answer(order)?);
@@ -220,6 +247,8 @@ impl Known {
 struct Deciding {
     state: State,
     batch: Batch,
+    /// The moment of the batch; `None` where the clock is too far behind the log for new commands.
+    now: Option<Timestamp>,
     /// The position and leaf hash of the last event, decided or stored.
     head: (u64, LeafHash),
     /// Outcomes by idempotency key, stored or decided before in this batch.
@@ -230,10 +259,11 @@ struct Deciding {
 }
 
 impl Deciding {
-    fn begin(head: Head, recorded_at: Timestamp, conflict_body: ConflictBody) -> Self {
+    fn begin(head: Head, now: Option<Timestamp>, conflict_body: ConflictBody) -> Self {
         Self {
             state: State::default(),
-            batch: Batch::new(recorded_at),
+            batch: Batch::new(now),
+            now,
             head: (head.position, head.leaf_hash),
             known: HashMap::new(),
             versions: HashMap::new(),
@@ -257,8 +287,9 @@ impl Deciding {
         Ok(())
     }
 
-    fn knows(&self, order: &Order) -> bool {
-        self.known.contains_key(&order.idempotency.key)
+    /// Tells whether an order can be answered without deciding anything.
+    fn is_settled(&self, order: &Order) -> bool {
+        self.now.is_none() || self.known.contains_key(&order.idempotency.key)
     }
 
     /// Learns what the commands need: from the memo, else from the log. What is found can lead to more.
@@ -307,9 +338,10 @@ impl Deciding {
                 Answered::Refused(Refusal::KeyReused)
             });
         }
-        let context = Context { now: self.batch.recorded_at, event_ids: order.event_ids };
+        let Some(now) = self.now else { return Ok(Answered::Refused(Refusal::ClockSkew)) };
+        let context = Context { now, event_ids: order.event_ids };
         let (status, answer) = match self.state.decide(&order.command, &context) {
-            Ok(drafts) => self.carry_out(order, drafts)?,
+            Ok(drafts) => self.carry_out(order, drafts, now)?,
             Err(Rejection::NotFound) => return Ok(Answered::Refused(Refusal::NotFound)),
             Err(Rejection::CurrencyMismatch) => return Ok(Answered::Refused(Refusal::CurrencyMismatch)),
             Err(Rejection::Conflict(conflict)) => {
@@ -328,6 +360,7 @@ impl Deciding {
         &mut self,
         order: &Order,
         drafts: Vec<Draft>,
+        now: Timestamp,
     ) -> Result<(u16, serde_json::Value), StoreError> {
         if !drafts.is_empty() {
             self.batch.subject_keys.extend(order.subject_key.clone());
@@ -344,7 +377,7 @@ impl Deciding {
         }
         let envelopes = drafts
             .into_iter()
-            .map(|draft| self.append(order, draft))
+            .map(|draft| self.append(order, draft, now))
             .collect::<Result<Vec<_>, StoreError>>()?;
         resource::render(&order.command, &self.state, &envelopes).ok_or_else(|| StoreError::Corrupt {
             what: "the state after a decision".to_owned(),
@@ -353,11 +386,11 @@ impl Deciding {
     }
 
     /// Gives an event its place, and folds it in for the commands behind it.
-    fn append(&mut self, order: &Order, draft: Draft) -> Result<Envelope, StoreError> {
+    fn append(&mut self, order: &Order, draft: Draft, now: Timestamp) -> Result<Envelope, StoreError> {
         let envelope = Envelope {
             position: self.head.0 + 1,
             version: self.state.stream_version(draft.stream_id) + 1,
-            recorded_at: self.batch.recorded_at,
+            recorded_at: now,
             actor: order.actor.clone(),
             request_id: order.request_id.clone(),
             draft,

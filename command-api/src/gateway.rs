@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_kit::fields::{self, Fields};
 use api_kit::json::Json;
 use api_kit::problem::ApiError;
 use api_kit::request_id::RequestId;
@@ -11,14 +12,14 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use event_store::clock::Clock;
-use event_store::lookup::Principal;
+use event_store::lookup::{self, Principal};
 use ledger_core::Command;
 use ledger_core::api_key::Role;
 use ledger_core::ids::{ClientId, EventId, MerchantId, StreamId};
 use ledger_core::personal::Sealed;
 use sqlx::PgPool;
-use uuid::Uuid;
 
+use crate::executor::Alive;
 use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
 use crate::order::{Answered, Order, Refusal, Secrets};
@@ -42,12 +43,14 @@ pub struct Gateway {
     pub keys: Arc<LedgerKeys>,
     /// The time of day, for what is not an event's.
     pub clock: Clock,
+    /// Whether anyone carries orders out.
+    pub executor: Alive,
 }
 
 /// A request that was let in and read.
 pub struct Received {
-    /// The body.
-    pub json: Json,
+    json: Json,
+    query: Option<String>,
     /// Who asks.
     pub principal: Principal,
     request_id: RequestId,
@@ -56,6 +59,19 @@ pub struct Received {
 }
 
 impl Received {
+    /// Reads the body's fields. No command takes query parameters; all that is wrong is named at once.
+    pub fn read<T>(&self, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, ApiError> {
+        let query = query_string::read(self.query.as_deref(), |_| ());
+        match (query, fields::read(&self.json, read)) {
+            (Ok(()), found) => found,
+            (Err(ApiError::InvalidRequest(mut errors)), Err(ApiError::InvalidRequest(more))) => {
+                errors.extend(more);
+                Err(ApiError::InvalidRequest(errors))
+            }
+            (Err(wrong), _) => Err(wrong),
+        }
+    }
+
     /// Returns the merchant that a merchant's key is bound to.
     pub fn merchant_id(&self) -> Result<MerchantId, ApiError> {
         self.principal.merchant_id.ok_or(ApiError::Forbidden)
@@ -96,11 +112,11 @@ impl Gateway {
         }
         let json = body::read_json(&parts.headers, body, body::COMMAND_LIMIT).await?;
         let key = idempotency_key(&parts.headers)?;
-        query_string::read(parts.uri.query(), |_| ())?;
+        let query = parts.uri.query().map(str::to_owned);
         let canonical = canonical_without_cvc(&json)?;
         let idempotency =
             Idempotency::of(&self.keys.idempotency, &principal, key, parts.uri.path(), &canonical);
-        Ok(Received { json, principal, request_id, idempotency, size: canonical.len() + 1024 })
+        Ok(Received { json, query, principal, request_id, idempotency, size: canonical.len() + 1024 })
     }
 
     /// Queues a command and answers with its outcome.
@@ -120,7 +136,8 @@ impl Gateway {
                 // It is durable now: whatever fails from here on leaves its outcome to be asked for again.
                 let mut answer =
                     self.sealer.open(&outcome.answer).await.map_err(|_| ApiError::OutcomeUnknown)?;
-                if !replayed {
+                // Only what was created is shown: a refusal must not tell of someone else's card.
+                if !replayed && outcome.status < 300 {
                     secrets.into_iter().for_each(|(name, value)| answer[name] = value);
                 }
                 Ok(outcome_response(outcome.status, outcome.position, replayed, answer.to_string()))
@@ -147,17 +164,12 @@ impl Gateway {
     /// Refuses a request whose path names no possible object: with 404, unless its idempotency key
     /// belongs to another request, which comes first.
     pub async fn refuse_malformed_id(&self, received: &Received) -> ApiError {
-        let stored: Result<Option<(Uuid,)>, _> =
-            sqlx::query_as("SELECT fingerprint FROM outcomes WHERE key = $1")
-                .bind(received.idempotency.key)
-                .fetch_optional(&self.pool)
-                .await;
-        match stored {
-            Ok(Some((fingerprint,))) if fingerprint != received.idempotency.fingerprint => {
+        match lookup::outcome_fingerprint(&self.pool, received.idempotency.key).await {
+            Ok(Some(fingerprint)) if fingerprint != received.idempotency.fingerprint => {
                 ApiError::IdempotencyKeyReused
             }
             Ok(_) => ApiError::NotFound,
-            Err(error) => ApiError::StoreUnavailable(Some(error.into())),
+            Err(error) => error.into(),
         }
     }
 }

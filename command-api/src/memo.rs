@@ -64,7 +64,7 @@ impl Memo {
         }
     }
 
-    /// Forgets everything, after a row was found to be other than remembered.
+    /// Doubts everything, after a row was found to be other than remembered: it is looked up again.
     pub const fn distrust(&mut self) {
         self.generation += 1;
     }

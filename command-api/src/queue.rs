@@ -1,7 +1,7 @@
 //! The queue before the executor: bounded in time, not in length.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,20 +52,20 @@ pub struct Queue {
     waiting: Mutex<VecDeque<Ticket>>,
     arrived: Notify,
     wait_max: Duration,
-    closed: AtomicU8,
+    closed: AtomicBool,
 }
 
 impl Queue {
     /// Makes a queue that refuses new orders when its oldest has waited for `wait_max`.
     pub fn new(wait_max: Duration) -> Self {
-        Self { waiting: Mutex::default(), arrived: Notify::new(), wait_max, closed: AtomicU8::new(0) }
+        Self { waiting: Mutex::default(), arrived: Notify::new(), wait_max, closed: AtomicBool::new(false) }
     }
 
     /// Tells whether a new order would be taken: asked before its body is read.
     pub fn has_room(&self) -> bool {
         let waiting = self.lock();
         let oldest = waiting.front().map_or(Duration::ZERO, |ticket| ticket.since.elapsed());
-        oldest < self.wait_max && self.closed.load(Ordering::Relaxed) == 0
+        oldest < self.wait_max && !self.closed.load(Ordering::Acquire)
     }
 
     /// Queues an order and waits for its answer.
@@ -75,10 +75,10 @@ impl Queue {
     pub async fn submit(&self, order: Order) -> Answered {
         let (reply, mut answer) = oneshot::channel();
         let claim = Arc::new(AtomicU8::new(WAITING));
-        if self.closed.load(Ordering::Relaxed) != 0 {
+        if self.closed.load(Ordering::Acquire) {
             return Answered::Refused(Refusal::QueueFull);
         }
-        self.lock().push_back(Ticket { order, since: now(), claim: Arc::clone(&claim), reply });
+        self.lock().push_back(Ticket { order, since: Instant::now(), claim: Arc::clone(&claim), reply });
         self.arrived.notify_one();
         if let Ok(answered) = tokio::time::timeout(DEADLINE, &mut answer).await {
             return answered.unwrap_or(Answered::Refused(Refusal::Unknown));
@@ -98,7 +98,7 @@ impl Queue {
             if !self.lock().is_empty() {
                 return true;
             }
-            if self.closed.load(Ordering::Acquire) != 0 {
+            if self.closed.load(Ordering::Acquire) {
                 return false;
             }
             self.arrived.notified().await;
@@ -126,9 +126,20 @@ impl Queue {
         taken
     }
 
+    /// Drops what was given up or is late, while nothing can be taken.
+    pub fn drop_given_up(&self) {
+        let mut waiting = self.lock();
+        let (late, rest): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(Ticket::is_late);
+        *waiting = rest;
+        drop(waiting);
+        for ticket in late {
+            Ticket::answer(ticket, Answered::Refused(Refusal::DeadlinePassed));
+        }
+    }
+
     /// Takes no more orders; what waits is still carried out.
     pub fn close(&self) {
-        self.closed.store(1, Ordering::Release);
+        self.closed.store(true, Ordering::Release);
         self.arrived.notify_one();
     }
 
@@ -136,11 +147,6 @@ impl Queue {
         // Nothing panics while it is held; and if it did, the deque would still be whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Starts a wait. A monotonic clock for durations only; moments come from PostgreSQL.
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

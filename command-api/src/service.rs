@@ -1,6 +1,6 @@
 //! The command API as a whole: executor, gateway, routes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,7 +15,7 @@ use ledger_core::ids::{KeyId, MerchantId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::executor::Executor;
+use crate::executor::{Alive, Executor};
 use crate::gateway::Gateway;
 use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
@@ -27,13 +27,15 @@ use crate::sealing::Sealer;
 /// How long the oldest command may have waited when a new one is still taken, unless set.
 pub const QUEUE_WAIT_MAX: Duration = Duration::from_millis(250);
 
+/// How long a stop waits for the executor.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
 /// Connections for look-ups before the queue; the executor has its own.
 const LOOKUP_CONNECTIONS: u32 = 12;
 
 /// A running command API.
 pub struct CommandApi {
     gateway: Gateway,
-    executor: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// An API key as it is shown once.
@@ -60,8 +62,7 @@ impl CommandApi {
             .context("can't start the executor")?;
         let pool = database::pool(options, LOOKUP_CONNECTIONS);
         let sealer = Sealer::new(pool.clone(), keys.master_key());
-        let gateway = Gateway { queue, pool, sealer, keys: Arc::new(keys), clock };
-        Ok(Self { gateway, executor: Mutex::new(Some(executor)) })
+        Ok(Self { gateway: Gateway { queue, pool, sealer, keys: Arc::new(keys), clock, executor } })
     }
 
     /// Returns all routes.
@@ -105,13 +106,16 @@ impl CommandApi {
         }
     }
 
-    /// Takes no more commands, carries out those that wait, and ends the executor.
+    /// Returns what tells whether the executor runs.
+    pub fn executor(&self) -> Alive {
+        self.gateway.executor.clone()
+    }
+
+    /// Takes no more commands, and waits until those that wait are carried out, for a while: with the
+    /// database away they end at their deadlines.
     pub async fn stop(&self) {
         self.gateway.queue.close();
-        let executor = self.executor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(executor) = executor {
-            let _ = tokio::task::spawn_blocking(move || executor.join()).await;
-        }
+        let _ = tokio::time::timeout(STOP_LIMIT, self.executor().ended()).await;
     }
 }
 

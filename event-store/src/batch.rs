@@ -54,8 +54,8 @@ pub struct Change {
 /// Everything that commits together.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// The moment of all its events.
-    pub recorded_at: Timestamp,
+    /// The moment of all its events; none where it has none.
+    pub recorded_at: Option<Timestamp>,
     /// The events, in order of their positions.
     pub events: Vec<StoredEvent>,
     /// The first answers.
@@ -72,7 +72,7 @@ pub struct Batch {
 
 impl Batch {
     /// Begins a batch of nothing.
-    pub fn new(recorded_at: Timestamp) -> Self {
+    pub fn new(recorded_at: Option<Timestamp>) -> Self {
         Self {
             recorded_at,
             events: Vec::new(),

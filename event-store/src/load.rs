@@ -190,8 +190,11 @@ async fn balances_of(
     let owners: Vec<String> = wanted.iter().map(|(owner, _)| owner.to_string()).collect();
     let currencies: Vec<String> = wanted.iter().map(|(_, currency)| currency.to_string()).collect();
     let rows = sqlx::query(
-        "SELECT owner, currency, available, held, pending, reserved, in_transit, drawn, unsettled, version, position
-         FROM balances JOIN unnest($1::text[], $2::text[]) AS wanted (owner, currency) USING (owner, currency)",
+        "SELECT found.* FROM unnest($1::text[], $2::text[]) AS wanted (owner, currency)
+         CROSS JOIN LATERAL (SELECT owner, currency, available, held, pending, reserved, in_transit, drawn,
+                                    unsettled, version, position
+                             FROM balances WHERE owner = wanted.owner AND currency = wanted.currency
+                             ORDER BY version DESC LIMIT 1) AS found",
     )
     .bind(owners)
     .bind(currencies)

@@ -1,14 +1,26 @@
 //! Makes the databases what this version expects: tables, roles, grants.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::database::options;
+use crate::error::READ_LIMIT;
 
 static LOG: Migrator = sqlx::migrate!("../migrations/log");
 static READ: Migrator = sqlx::migrate!("../migrations/read");
 
-/// Held while roles are made: they belong to the whole server, and two databases may migrate at once.
+/// The version of what this program writes: a log that asks for a later one is not touched.
+const WRITER_VERSION: i32 = 1;
+
+/// How often roles are made anew when another migration met us there.
+const ROLE_ATTEMPTS: u32 = 20;
+const ROLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Held while a database's roles and grants are made.
 const ROLES_LOCK: i64 = 0x7175_6974_7461_6e63;
 
 /// The roles beside the owner, each with only what it needs.
@@ -110,23 +122,88 @@ impl Roles {
 /// Migrates both databases as their owner; they may be the same one. Safe to run again, and by several
 /// at once.
 pub async fn migrate(log_url: &str, read_url: &str, roles: &Roles) -> Result<(), MigrateError> {
-    let mut log = PgConnection::connect(log_url).await?;
-    let mut read = PgConnection::connect(read_url).await?;
+    let mut log = connect(log_url).await?;
+    let mut read = connect(read_url).await?;
+    refuse_newer_log(&mut log).await?;
     LOG.run(&mut log).await?;
     run_read_migrations(&mut read).await?;
-    make_roles(&mut log, roles).await?;
-    if read_url != log_url {
-        make_roles(&mut read, roles).await?;
+    for attempt in 1.. {
+        let made = make_roles_and_grants(&mut log, &mut read, roles, read_url != log_url).await;
+        match made {
+            Err(error) if attempt < ROLE_ATTEMPTS && is_a_race(&error) => {
+                tokio::time::sleep(ROLE_PAUSE).await
+            }
+            made => return Ok(made?),
+        }
     }
-    grant(&mut log, roles, DatabaseRole::log_grants).await?;
-    grant(&mut read, roles, DatabaseRole::read_grants).await?;
-    let projector = roles.name(DatabaseRole::Projector);
-    let create = format!(
-        "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO %I', current_database(), {}); END $$",
-        literal(&projector)
-    );
-    read.execute(AssertSqlSafe(create)).await?;
     Ok(())
+}
+
+/// Tells whether a database holds a log already.
+pub async fn is_log(url: &str) -> Result<bool, MigrateError> {
+    let mut connection = connect(url).await?;
+    let (exists,): (bool,) =
+        sqlx::query_as("SELECT to_regclass('events') IS NOT NULL").fetch_one(&mut connection).await?;
+    Ok(exists)
+}
+
+async fn connect(url: &str) -> Result<PgConnection, MigrateError> {
+    // Statements here hold passwords: `options` keeps them out of logs.
+    let options = options(url, "quittance migrate")
+        .map_err(|_| sqlx::Error::Configuration("malformed database URL".into()))?;
+    match tokio::time::timeout(READ_LIMIT, PgConnection::connect_with(&options)).await {
+        Ok(connected) => Ok(connected?),
+        Err(elapsed) => Err(sqlx::Error::Io(elapsed.into()).into()),
+    }
+}
+
+/// Refuses a log that programs of this version would not write right.
+async fn refuse_newer_log(log: &mut PgConnection) -> Result<(), MigrateError> {
+    let (exists,): (bool,) =
+        sqlx::query_as("SELECT to_regclass('log_identity') IS NOT NULL").fetch_one(&mut *log).await?;
+    if !exists {
+        return Ok(());
+    }
+    let (needed,): (i32,) =
+        sqlx::query_as("SELECT min_writer_version FROM log_identity").fetch_one(log).await?;
+    if needed > WRITER_VERSION { Err(MigrateError::NewerLog { needed }) } else { Ok(()) }
+}
+
+async fn make_roles_and_grants(
+    log: &mut PgConnection,
+    read: &mut PgConnection,
+    roles: &Roles,
+    is_apart: bool,
+) -> Result<(), sqlx::Error> {
+    let mut work = log.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ROLES_LOCK).execute(&mut *work).await?;
+    make_roles(&mut work, roles).await?;
+    grant(&mut work, roles, DatabaseRole::log_grants).await?;
+    work.commit().await?;
+
+    let mut work = read.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ROLES_LOCK).execute(&mut *work).await?;
+    if is_apart {
+        make_roles(&mut work, roles).await?;
+    }
+    grant(&mut work, roles, DatabaseRole::read_grants).await?;
+    let projector = roles.name(DatabaseRole::Projector);
+    // The read models' tables are the projectors' own; the owner must reach them for its tools.
+    let create = format!(
+        "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO %I', current_database(), {}); END $$;
+         GRANT {} TO CURRENT_USER",
+        literal(&projector),
+        identifier(&projector)
+    );
+    work.execute(AssertSqlSafe(create)).await?;
+    work.commit().await
+}
+
+/// Roles belong to the whole server, and advisory locks to one database: migrations of two databases that
+/// share a prefix can meet at a role.
+fn is_a_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| ["XX000", "23505", "42710"].contains(&code.as_ref()))
 }
 
 /// A migration that did not run.
@@ -135,6 +212,14 @@ pub enum MigrateError {
     /// PostgreSQL refused or could not be reached.
     #[error("database failed")]
     Database(#[from] sqlx::Error),
+    /// A later version of the program has written to the log.
+    #[error(
+        "the log needs a program that writes version {needed} or later; this one writes {WRITER_VERSION}"
+    )]
+    NewerLog {
+        /// The version that the log asks for.
+        needed: i32,
+    },
     /// A migration failed, or one that has run was edited.
     #[error("migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -148,23 +233,21 @@ async fn run_read_migrations(connection: &mut PgConnection) -> Result<(), Migrat
 }
 
 async fn make_roles(connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
-    let mut work = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ROLES_LOCK).execute(&mut *work).await?;
     for (role, password) in &roles.passwords {
         let name = roles.name(*role);
         let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM pg_roles WHERE rolname = $1")
             .bind(&name)
-            .fetch_optional(&mut *work)
+            .fetch_optional(&mut *connection)
             .await?;
         let verb = if known.is_some() { "ALTER" } else { "CREATE" };
         let statement = format!("{verb} ROLE {} LOGIN PASSWORD {}", identifier(&name), literal(password));
-        work.execute(AssertSqlSafe(statement)).await?;
+        connection.execute(AssertSqlSafe(statement)).await?;
         for setting in role.settings() {
             let statement = format!("ALTER ROLE {} SET {setting}", identifier(&name));
-            work.execute(AssertSqlSafe(statement)).await?;
+            connection.execute(AssertSqlSafe(statement)).await?;
         }
     }
-    work.commit().await
+    Ok(())
 }
 
 async fn grant(

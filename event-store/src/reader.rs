@@ -4,7 +4,7 @@ use ledger_core::{Envelope, LeafHash, Timestamp};
 use sqlx::PgPool;
 use sqlx::types::chrono::{DateTime, Utc};
 
-use crate::error::StoreError;
+use crate::error::{READ_LIMIT, StoreError, within};
 
 /// Where the log ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,45 +75,45 @@ impl LogReader {
 
     /// Returns the log's end.
     pub async fn head(&self) -> Result<Head, StoreError> {
-        let row: Option<HeadRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT position, leaf_hash, recorded_at FROM events ORDER BY position DESC LIMIT 1",
         )
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(&self.pool);
+        let row: Option<HeadRow> = within(READ_LIMIT, query).await?;
         Ok(row.unwrap_or_default().into())
     }
 
     /// Returns up to `limit` events after a position, in order.
     pub async fn range(&self, after: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
-        let rows: Vec<EntryRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT position, canonical, leaf_hash FROM events WHERE position > $1 ORDER BY position LIMIT $2",
         )
         .bind(after.cast_signed())
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&self.pool);
+        let rows: Vec<EntryRow> = within(READ_LIMIT, query).await?;
         Ok(rows.into_iter().map(entry).collect())
     }
 
     /// Returns all events of a stream, in order.
     pub async fn stream(&self, stream_id: &str) -> Result<Vec<LogEntry>, StoreError> {
-        let rows: Vec<EntryRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT position, canonical, leaf_hash FROM events WHERE stream_id = $1 ORDER BY version",
         )
         .bind(stream_id)
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&self.pool);
+        let rows: Vec<EntryRow> = within(READ_LIMIT, query).await?;
         Ok(rows.into_iter().map(entry).collect())
     }
 
     /// Returns the events at the given positions, in order.
     pub async fn at(&self, positions: &[i64]) -> Result<Vec<LogEntry>, StoreError> {
-        let rows: Vec<EntryRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT position, canonical, leaf_hash FROM events WHERE position = ANY ($1) ORDER BY position",
         )
         .bind(positions)
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&self.pool);
+        let rows: Vec<EntryRow> = within(READ_LIMIT, query).await?;
         Ok(rows.into_iter().map(entry).collect())
     }
 
@@ -122,10 +122,10 @@ impl LogReader {
         if position == 0 {
             return Ok(Some(LeafHash::ZERO));
         }
-        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT leaf_hash FROM events WHERE position = $1")
+        let query = sqlx::query_as("SELECT leaf_hash FROM events WHERE position = $1")
             .bind(position.cast_signed())
-            .fetch_optional(&self.pool)
-            .await?;
+            .fetch_optional(&self.pool);
+        let row: Option<(Vec<u8>,)> = within(READ_LIMIT, query).await?;
         Ok(row.map(|(bytes,)| leaf(&bytes)))
     }
 
@@ -134,7 +134,7 @@ impl LogReader {
     /// Positions and moments rise together, so the primary key is searched by halving: a few dozen
     /// look-ups in the largest log, and no index on time that appends would pay for.
     pub async fn position_at(&self, moment: Timestamp) -> Result<u64, StoreError> {
-        let (position,): (i64,) = sqlx::query_as(
+        let query = sqlx::query_as(
             "WITH RECURSIVE search(low, high) AS (
                  SELECT 0::bigint, coalesce((SELECT max(position) FROM events), 0)
                  UNION ALL
@@ -146,15 +146,15 @@ impl LogReader {
              SELECT low FROM search WHERE low = high",
         )
         .bind(moment.get())
-        .fetch_one(&self.pool)
-        .await?;
+        .fetch_one(&self.pool);
+        let (position,): (i64,) = within(READ_LIMIT, query).await?;
         Ok(position.unsigned_abs())
     }
 
     /// Tells PostgreSQL's time.
     pub async fn database_time(&self) -> Result<Timestamp, StoreError> {
-        let (now,): (DateTime<Utc>,) =
-            sqlx::query_as("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
+        let query = sqlx::query_as("SELECT clock_timestamp()").fetch_one(&self.pool);
+        let (now,): (DateTime<Utc>,) = within(READ_LIMIT, query).await?;
         Ok(Timestamp::new(now))
     }
 }

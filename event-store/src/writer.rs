@@ -6,8 +6,7 @@ use std::time::Duration;
 use ledger_core::Timestamp;
 use ledger_core::balance::{ClientBalance, MerchantBalance};
 use ledger_core::state::{Key, Record};
-use sqlx::error::DatabaseError;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -21,9 +20,21 @@ use crate::reader::Head;
 /// The channel that a commit of events wakes readers on.
 pub const WAKE_CHANNEL: &str = "quittance_log";
 
-/// How long a statement may take on the server; the waiting for the lock is not counted, since a waiter
-/// keeps its place.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
+/// Takes the lock: the waiting is not limited by the server, since a waiter keeps its place; what follows
+/// is.
+const LOCK: &str = "BEGIN; SET LOCAL statement_timeout = 0; LOCK TABLE log_lock IN EXCLUSIVE MODE; \
+                    SET LOCAL statement_timeout = '5s'";
+
+/// What ends a writer that stalls with the lock, whatever role it has: it must stop nobody for long.
+const GUARDS: [(&str, &str); 5] = [
+    ("statement_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "3s"),
+    ("tcp_user_timeout", "5s"),
+    ("synchronous_commit", "on"),
+    // A plan made while the log was empty would go on scanning it (docs/decisions.md).
+    ("enable_seqscan", "off"),
+];
+
 /// How long we wait for an answer: longer than the server may take, in case it can't tell us.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 /// How long we wait for the lock: its holder is ended by the server long before.
@@ -42,8 +53,8 @@ pub struct LogWriter {
 
 impl LogWriter {
     /// Makes a writer; it connects when it is first used, and again whenever the connection breaks.
-    pub const fn new(options: PgConnectOptions, clock: Clock) -> Self {
-        Self { options, clock, connection: None }
+    pub fn new(options: PgConnectOptions, clock: Clock) -> Self {
+        Self { options: options.options(GUARDS), clock, connection: None }
     }
 
     /// Waits for the log's lock, then reads the head and the time under it.
@@ -51,14 +62,15 @@ impl LogWriter {
     /// The lock is taken by a statement of its own: whatever is read after it in READ COMMITTED is read
     /// on a snapshot that is not older than the lock.
     pub async fn lock(&mut self) -> Result<Locked<'_>, StoreError> {
+        self.try_lock().await.map_err(|error| StoreError::NotLocked(Box::new(error)))
+    }
+
+    async fn try_lock(&mut self) -> Result<Locked<'_>, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => within(ANSWER_LIMIT, connect(&self.options)).await?,
         };
-        let lock = "BEGIN; SET LOCAL statement_timeout = 0; LOCK TABLE log_lock IN EXCLUSIVE MODE;";
-        within(LOCK_LIMIT, connection.execute(lock)).await?;
-        let limit = format!("SET LOCAL statement_timeout = {}", STATEMENT_LIMIT.as_millis());
-        within(ANSWER_LIMIT, connection.execute(sqlx::AssertSqlSafe(limit))).await?;
+        within(LOCK_LIMIT, connection.execute(LOCK)).await?;
         let (position, leaf_hash, recorded_at, now) = within(ANSWER_LIMIT, head(&mut connection)).await?;
         let head = Head::from((position, leaf_hash, recorded_at));
         let now = self.clock.moved(Timestamp::new(now));
@@ -168,9 +180,9 @@ impl Locked<'_> {
                 *self.home = Some(self.connection);
                 Ok(())
             }
-            Ok(Err(error @ sqlx::Error::Database(_))) if !ends_the_session(&error) => Err(error.into()),
+            Ok(Err(error)) if is_refusal(&error) => Err(error.into()),
             Ok(Err(error)) => Err(StoreError::CommitUnknown(error)),
-            Err(_) => Err(StoreError::CommitUnknown(sqlx::Error::PoolTimedOut)),
+            Err(elapsed) => Err(StoreError::CommitUnknown(sqlx::Error::Io(elapsed.into()))),
         }
     }
 
@@ -182,9 +194,13 @@ impl Locked<'_> {
     }
 }
 
-/// Tells whether the server ended the session (SQLSTATE class 57P): then COMMIT may have been carried out.
-fn ends_the_session(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code.starts_with("57P"))
+/// Tells whether COMMIT was refused for certain. A server that ends the session (57P), or that fails
+/// itself (FATAL, PANIC), may have written the commit before.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let Some(refusal) = error.as_database_error() else { return false };
+    let severity = refusal.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    let ended = refusal.code().is_some_and(|code| code.starts_with("57P"));
+    !ended && matches!(severity, Some(PgSeverity::Error))
 }
 
 /// Writes all of a batch's rows. What happens with every command goes in one statement.
@@ -307,7 +323,7 @@ async fn events_outcomes_and_balances(
     let (changed,): (i64,) = sqlx::query_as(
         "WITH appended AS (
              INSERT INTO events (position, stream_id, version, type, recorded_at, canonical, leaf_hash)
-             SELECT position, stream_id, version, type, $1, canonical, leaf_hash
+             SELECT position, stream_id, version, type, $1::timestamptz, canonical, leaf_hash
              FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
                   AS new (position, stream_id, version, type, canonical, leaf_hash)
              RETURNING 1
@@ -330,7 +346,7 @@ async fn events_outcomes_and_balances(
          )
          SELECT (SELECT count(*) FROM moved) + 0 * (SELECT count(*) FROM woken)",
     )
-    .bind(batch.recorded_at.get())
+    .bind(batch.recorded_at.map(Timestamp::get))
     .bind(events.iter().map(|event| event.position.cast_signed()).collect::<Vec<_>>())
     .bind(events.iter().map(|event| event.stream_id.as_str()).collect::<Vec<_>>())
     .bind(events.iter().map(|event| event.version.cast_signed()).collect::<Vec<_>>())

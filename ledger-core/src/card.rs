@@ -122,11 +122,11 @@ pub fn block(command: &ChangeCard, card: &Card, context: &Context) -> Vec<Draft>
     }
 }
 
-/// Unblocks a card; nothing happens if it is not blocked.
+/// Unblocks a card, and forgets its wrong attempts; nothing happens if it has neither.
 pub fn unblock(command: &ChangeCard, card: &Card, context: &Context) -> Vec<Draft> {
     match card.status {
-        CardStatus::Active { .. } => Vec::new(),
-        CardStatus::Blocked => {
+        CardStatus::Active { wrong_attempts: 0 } => Vec::new(),
+        CardStatus::Active { .. } | CardStatus::Blocked => {
             vec![draft(
                 card.id,
                 context.event_ids[0],
@@ -357,6 +357,17 @@ mod tests {
             .then_wrong_attempts(0)
             .when(wrong_cvc(1))
             .then_types(DECLINED);
+    }
+
+    #[test]
+    fn an_unblock_forgets_the_wrong_attempts_of_an_active_card() {
+        Ledger::shop()
+            .four_times_wrong()
+            .given(unblock_card(1))
+            .then_wrong_attempts(0)
+            .when(wrong_cvc(1))
+            .then_types(DECLINED)
+            .then_wrong_attempts(1);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 --
 -- One plain table. Positions come from the lock, not from a sequence (I2): a sequence hands out numbers
 -- before COMMIT and never takes them back, so readers would meet gaps that may or may not fill. The
--- canonical text is kept byte for byte as it was hashed; `event_view` shows it as JSON to people.
+-- canonical text is kept byte for byte as it was hashed; `event_view` shows it as JSON to people. Moments rise
+-- with positions, so no index on time is paid for: a moment is found by halving the positions.
 
 CREATE TABLE log_lock ();
 COMMENT ON TABLE log_lock IS 'Empty. Who holds it in EXCLUSIVE MODE may append; waiters are served in order, and no row dies of it.';
@@ -24,7 +25,6 @@ CREATE TABLE events (
     leaf_hash bytea NOT NULL CHECK (octet_length(leaf_hash) = 32),
     CONSTRAINT events_stream_version UNIQUE (stream_id, version)
 );
-CREATE INDEX events_recorded_at ON events USING brin (recorded_at);
 
 CREATE VIEW event_view AS
     SELECT position, stream_id, version, type, recorded_at, canonical::jsonb -> 'data' AS data,

@@ -11,7 +11,6 @@ CREATE TABLE clients (
     updated_at timestamptz NOT NULL,
     position bigint NOT NULL
 );
-CREATE INDEX clients_newest ON clients (id DESC);
 
 CREATE TABLE client_cards (
     id text PRIMARY KEY,

@@ -79,7 +79,7 @@ struct Up {
     #[arg(long, env = "QUITTANCE_BROKER", default_value = "embedded", value_parser = ["embedded"])]
     broker: String,
     /// How many milliseconds the oldest command may have waited when a new one is still taken; then 503.
-    #[arg(long, env = "QUITTANCE_QUEUE_WAIT_MS", default_value_t = 250)]
+    #[arg(long, env = "QUITTANCE_QUEUE_WAIT_MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     queue_wait_ms: u64,
     /// Opens clients and merchants, and keeps realistic traffic running.
     #[arg(long)]
@@ -103,7 +103,10 @@ enum Audit {
 
 /// Runs the program with the arguments that it was given.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
         .with_writer(std::io::stderr)
@@ -116,6 +119,19 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => failed(&error),
     }
+}
+
+/// Shows help and version as they are; of anything wrong, the one line that says what.
+#[expect(clippy::print_stderr, reason = "the last word of a program")]
+fn refused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let said = error.render().to_string();
+    let said: Vec<&str> = said.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    eprintln!("quittance: {} (see --help)", said.join(" ").trim_start_matches("error: "));
+    ExitCode::from(2)
 }
 
 /// Says in one line what went wrong.

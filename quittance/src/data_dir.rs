@@ -12,6 +12,9 @@ pub const CREDENTIALS: &str = "credentials.json";
 /// The file that holds the keys and passwords of the system itself.
 pub const SECRETS: &str = "secrets.json";
 
+/// What the error of a folder that another process holds begins with.
+pub const HELD: &str = "another quittance is running on";
+
 /// A data folder held by this process, and by no other, for as long as the value lives.
 ///
 /// What only reads the folder beside a running system (`demo`, `audit`) needs no `DataDir`: it joins
@@ -44,7 +47,7 @@ impl DataDir {
             .with_context(|| format!("cannot open {} (whose folder is it?)", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => Ok(DataDir { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => bail!("another quittance is running on {}", path.display()),
+            Err(TryLockError::WouldBlock) => bail!("{HELD} {}", path.display()),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock {}", lock_path.display()))
             }

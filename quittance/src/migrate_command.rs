@@ -1,23 +1,38 @@
 //! `quittance migrate`
 
 use anyhow::Context;
-use event_store::migrate::{Roles, migrate};
+use event_store::key_check;
+use event_store::migrate::{Roles, is_log, migrate};
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, SECRETS};
 use crate::database_url::database_name;
 use crate::place::Place;
 use crate::secrets::Secrets;
+use crate::system::check_keys;
 
 /// Makes the databases what this version expects; passwords of new roles stand in the data folder.
 pub async fn run(place: &Place, role_prefix: Option<String>) -> anyhow::Result<()> {
-    let secrets = match place.secrets() {
-        Ok(secrets) => secrets,
-        Err(_) => Secrets::load_or_create(&DataDir::open(&place.data)?.secrets())?,
-    };
     let databases = place.open().await?;
-    let prefix = role_prefix.map_or_else(|| database_name(&databases.log_url), Ok)?;
-    let roles = Roles { prefix, passwords: secrets.passwords };
-    let migrated = migrate(&databases.log_url, &databases.read_url, &roles).await;
+    let migrated = run_on(place, &databases.log_url, &databases.read_url, role_prefix).await;
     databases.close().await?;
-    migrated.context("can't migrate the database")
+    migrated
+}
+
+async fn run_on(
+    place: &Place,
+    log_url: &str,
+    read_url: &str,
+    role_prefix: Option<String>,
+) -> anyhow::Result<()> {
+    let log_is_new = !is_log(log_url).await.context("can't reach the database")?;
+    if log_is_new && !place.data.exists() {
+        drop(DataDir::open(&place.data)?);
+    }
+    let secrets = Secrets::load_or_create(&place.data.join(SECRETS), log_is_new)?;
+    check_keys(log_url, &secrets.keys).await?;
+    let prefix = role_prefix.map_or_else(|| database_name(log_url), Ok)?;
+    let checks = secrets.keys.checks();
+    let roles = Roles { prefix, passwords: secrets.passwords };
+    migrate(log_url, read_url, &roles).await.context("can't migrate the database")?;
+    Ok(key_check::note(log_url, &checks).await?)
 }

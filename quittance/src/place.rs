@@ -56,8 +56,10 @@ impl Place {
                 let server = PrivatePostgres::start(&folder, None).await?;
                 Ok((server.owner_url(DATABASE), Some((folder, server))))
             }
-            // A running system holds the folder, or its database is not in it.
-            Ok(_) | Err(_) => Ok((known.database_url, None)),
+            // Its database is not in the folder, or a running system holds the folder.
+            Ok(_) => Ok((known.database_url, None)),
+            Err(error) if error.to_string().starts_with(data_dir::HELD) => Ok((known.database_url, None)),
+            Err(error) => Err(error),
         }
     }
 

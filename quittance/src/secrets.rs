@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use command_api::keys::{LedgerKeys, VersionedKey};
 use event_store::entropy;
 use event_store::migrate::DatabaseRole;
@@ -34,9 +34,12 @@ struct Key {
 const PURPOSES: [&str; 4] = ["fingerprint", "cvc", "master", "idempotency"];
 
 impl Secrets {
-    /// Reads a secrets file, or makes it if there is none.
-    pub fn load_or_create(path: &Path) -> anyhow::Result<Self> {
+    /// Reads a secrets file, or makes it if there is none: only for a log that is new, or it would stand
+    /// in the place of the file that has to be restored.
+    pub fn load_or_create(path: &Path, log_is_new: bool) -> anyhow::Result<Self> {
         if !path.exists() {
+            let shown = path.display();
+            ensure!(log_is_new, "{shown} is missing; restore the secrets.json that was made with this log");
             let text = serde_json::to_string_pretty(&File::draw())?;
             data_dir::write_private(path, text.as_bytes())?;
         }

@@ -77,8 +77,10 @@ impl System {
         } = config;
         let prefix = role_prefix.map_or_else(|| database_name(&log_url), Ok)?;
         let roles = Roles { prefix, passwords: secrets.passwords.clone() };
-        migrate::migrate(&log_url, &read_url, &roles).await.context("can't migrate the database")?;
+        // The keys first: a start with others must not so much as change the roles' passwords.
         check_keys(&log_url, &secrets.keys).await?;
+        migrate::migrate(&log_url, &read_url, &roles).await.context("can't migrate the database")?;
+        key_check::note(&log_url, &secrets.keys.checks()).await?;
 
         // Listen first: an address that is taken should stop the start before anything runs.
         let command_listener = listen(command_addr, "--command-addr").await?;
@@ -94,6 +96,11 @@ impl System {
         let (command_addr, query_addr) = (command_listener.local_addr()?, query_listener.local_addr()?);
         let (router, stop) = (command_api.router(), token.clone());
         parts.spawn(async move { Ok(serve::serve(command_listener, router, stop).await?) });
+        let mut executor = command_api.executor();
+        parts.spawn(async move {
+            executor.ended().await;
+            bail!("the executor has ended")
+        });
 
         let log_options =
             database::options(&as_role(&log_url, DatabaseRole::Projector)?, "quittance projectors")?;
@@ -152,10 +159,8 @@ async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> 
 }
 
 /// Refuses to run with other keys than those that the log was written with.
-async fn check_keys(log_url: &str, keys: &LedgerKeys) -> anyhow::Result<()> {
-    let owner = database::pool(database::options(log_url, "quittance")?, 1);
-    let wrong = key_check::note_and_compare(&owner, &keys.checks()).await?;
-    owner.close().await;
+pub async fn check_keys(log_url: &str, keys: &LedgerKeys) -> anyhow::Result<()> {
+    let wrong = key_check::compare(log_url, &keys.checks()).await.context("can't reach the database")?;
     if !wrong.is_empty() {
         bail!(
             "the secrets are not those of this log (wrong: {}); restore the secrets.json made with it",

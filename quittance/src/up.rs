@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use event_store::clock::Clock;
+use event_store::migrate::is_log;
 use event_store::{database, lookup};
 use ledger_core::api_key::Role;
 use sha2::{Digest, Sha256};
@@ -50,20 +51,97 @@ pub struct Options {
     pub clock: Clock,
 }
 
-/// Runs the system until it is told to stop.
+/// Runs the system until it is told to stop; that can be while it starts, too.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut stop = Stop::listen()?;
     let data = DataDir::open(&options.data)?;
-    let mut postgres = match &options.database_url {
-        Some(_) => None,
-        None => Some(PrivatePostgres::start(&data, options.pg_bin.as_deref()).await?),
+    let mut postgres = None;
+    let system = tokio::select! {
+        system = start(&options, &data, &mut postgres) => Some(system),
+        () = stop.asked() => None,
     };
-    let served = serve(&options, &data, &mut postgres, started, &mut stop).await;
+    let served = match system {
+        Some(Ok((system, credentials))) => {
+            say(&StartScreen {
+                command: system.command_addr,
+                query: system.query_addr,
+                credentials: &data.credentials(),
+                millis: started.elapsed().as_millis(),
+            });
+            serve(system, credentials, &options, &data, &mut postgres, &mut stop).await
+        }
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
     served
+}
+
+/// Starts everything, the private server first if one is needed.
+async fn start(
+    options: &Options,
+    data: &DataDir,
+    postgres: &mut Option<PrivatePostgres>,
+) -> anyhow::Result<(System, Credentials)> {
+    let log_url = match &options.database_url {
+        Some(url) => url.clone(),
+        None => {
+            let server = postgres.insert(PrivatePostgres::start(data, options.pg_bin.as_deref()).await?);
+            create_database(&server.owner_url("postgres")).await?;
+            server.owner_url(DATABASE)
+        }
+    };
+    let log_is_new = !is_log(&log_url).await.context("can't reach the database")?;
+    let system = System::start(SystemConfig {
+        read_url: options.read_database_url.clone().unwrap_or_else(|| log_url.clone()),
+        log_url: log_url.clone(),
+        role_prefix: None,
+        secrets: Secrets::load_or_create(&data.secrets(), log_is_new)?,
+        clock: options.clock.clone(),
+        queue_wait_max: options.queue_wait_max,
+        command_addr: options.command_addr,
+        query_addr: options.query_addr,
+    })
+    .await?;
+    let credentials = credentials(&system, data, log_url).await?;
+    Ok((system, credentials))
+}
+
+/// Waits until the system is told to stop or fails, and stops it.
+async fn serve(
+    mut system: System,
+    credentials: Credentials,
+    options: &Options,
+    data: &DataDir,
+    postgres: &mut Option<PrivatePostgres>,
+    stop: &mut Stop,
+) -> anyhow::Result<()> {
+    let token = CancellationToken::new();
+    let traffic = options.demo.then(|| {
+        let token = token.clone();
+        tokio::spawn(async move { demo::run(&credentials, DEMO_RATE, None, false, token).await })
+    });
+    let ended = tokio::select! {
+        () = stop.asked() => Ok(()),
+        error = system.failed() => Err(error),
+        died = keep_running(postgres, data, options) => match died {
+            Ok(never) => match never {},
+            Err(error) => Err(error),
+        },
+    };
+    token.cancel();
+    if let Some(traffic) = traffic {
+        match traffic.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "demo traffic ended"),
+            Err(panic) => tracing::error!(error = %panic, "demo traffic broke"),
+        }
+    }
+    system.stop().await;
+    ended
 }
 
 /// Starts the private server again whenever it dies; without one, waits for ever.
@@ -80,65 +158,6 @@ async fn keep_running(
         tracing::warn!("PostgreSQL died; it is started again");
         *running = PrivatePostgres::start(data, options.pg_bin.as_deref()).await?;
     }
-}
-
-async fn serve(
-    options: &Options,
-    data: &DataDir,
-    postgres: &mut Option<PrivatePostgres>,
-    started: Instant,
-    stop: &mut Stop,
-) -> anyhow::Result<()> {
-    let log_url = match (&options.database_url, postgres.as_ref()) {
-        (Some(url), _) => url.clone(),
-        (None, Some(postgres)) => {
-            create_database(&postgres.owner_url("postgres")).await?;
-            postgres.owner_url(DATABASE)
-        }
-        (None, None) => bail!("there is no database"),
-    };
-    let secrets = Secrets::load_or_create(&data.secrets())?;
-    let mut system = System::start(SystemConfig {
-        read_url: options.read_database_url.clone().unwrap_or_else(|| log_url.clone()),
-        log_url: log_url.clone(),
-        role_prefix: None,
-        secrets,
-        clock: options.clock.clone(),
-        queue_wait_max: options.queue_wait_max,
-        command_addr: options.command_addr,
-        query_addr: options.query_addr,
-    })
-    .await?;
-    let credentials = credentials(&system, data, log_url).await?;
-    let screen = StartScreen {
-        command: system.command_addr,
-        query: system.query_addr,
-        credentials: &data.credentials(),
-        millis: started.elapsed().as_millis(),
-    };
-    say(&screen);
-
-    let token = CancellationToken::new();
-    let traffic = options.demo.then(|| {
-        let (credentials, token) = (credentials.clone(), token.clone());
-        tokio::spawn(async move { demo::run(&credentials, DEMO_RATE, None, false, token).await })
-    });
-    let ended = tokio::select! {
-        () = stop.asked() => Ok(()),
-        error = system.failed() => Err(error),
-        died = keep_running(postgres, data, options) => match died {
-            Ok(never) => match never {},
-            Err(error) => Err(error),
-        },
-    };
-    token.cancel();
-    if let Some(traffic) = traffic
-        && let Err(error) = traffic.await?
-    {
-        tracing::warn!(error = format!("{error:#}"), "demo traffic ended");
-    }
-    system.stop().await;
-    ended
 }
 
 #[expect(clippy::print_stdout, reason = "the start screen is what the program is asked for")]

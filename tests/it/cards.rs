@@ -75,6 +75,22 @@ async fn five_wrong_guesses_in_a_row_block_a_card() {
 }
 
 #[tokio::test]
+async fn an_unblock_forgets_wrong_guesses() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let ada = ledger.client(10_000, "EUR").await;
+    let wrong = with(&ada.card, "cvc", wrong_cvc(&ada));
+    for _ in 0..4 {
+        pay_with(&ledger, &shop, &wrong).await;
+    }
+    let path = format!("/v1/cards/{}/unblock", ada.card_id);
+    ledger.post(&ledger.operator, &path, json!({})).await.expect(200);
+    assert_eq!(pay_with(&ledger, &shop, &wrong).await["decline_code"], "invalid_cvc");
+    assert_eq!(pay_with(&ledger, &shop, &ada.card).await["status"], "captured");
+    ledger.finish().await;
+}
+
+#[tokio::test]
 async fn blocking_a_blocked_card_changes_nothing() {
     let ledger = TestLedger::start().await.unwrap();
     let ada = ledger.client(0, "EUR").await;
@@ -105,7 +121,8 @@ async fn one_number_is_one_card_for_ever() {
     for client in [&ada, &bob] {
         let again =
             ledger.post(&ledger.operator, &format!("/v1/clients/{}/cards", client.id), body.clone()).await;
-        again.expect_code(409, "card_already_registered");
+        let again = again.expect_code(409, "card_already_registered");
+        assert!(again.body.get("cvc").is_none() && again.body.get("number").is_none(), "{}", again.text);
     }
     let pays =
         json!({ "number": "5555555555554444", "exp_month": 12, "exp_year": 2031, "cvc": card.body["cvc"] });

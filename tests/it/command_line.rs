@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use sqlx::Connection;
+
 use crate::kills::{PROGRAM, Program};
 
 fn run(data: &Path, arguments: &[&str]) -> Output {
@@ -61,12 +63,71 @@ async fn what_can_not_start_says_why_in_one_line() {
     assert!(!refused.status.success() && said(&refused).contains("--command-addr"), "{}", said(&refused));
     drop(holder);
 
-    // Other keys than the log's: a start must not make fingerprints that find nothing.
+    // Without the log's keys a start must not make others in their place.
     std::fs::rename(data.join("secrets.json"), data.join("aside.json")).unwrap();
     let refused = run(&data, &["up", "--command-addr", "127.0.0.1:0", "--query-addr", "127.0.0.1:0"]);
     assert!(!refused.status.success() && said(&refused).contains("secrets"), "{}", said(&refused));
+    assert!(!data.join("secrets.json").exists());
     std::fs::rename(data.join("aside.json"), data.join("secrets.json")).unwrap();
     Program::start(&data).await.stop();
-    assert!(!run(&data, &["up", "--command-addr", "nonsense"]).status.success());
-    assert!(!run(&data, &["up", "--test-clock-offset-file", "x"]).status.success());
+    for wrong in [
+        vec!["up", "--command-addr", "nonsense"],
+        vec!["up", "--test-clock-offset-file", "x"],
+        vec!["up", "--queue-wait-ms", "0"],
+        vec!["nonsense"],
+    ] {
+        let refused = run(&data, &wrong);
+        assert!(!refused.status.success() && said(&refused).lines().count() == 1, "{}", said(&refused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_other_keys_leaves_a_running_ledger_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, other) = (folder.path().join("ledger"), folder.path().join("other"));
+    let mut program = Program::start(&data).await;
+    let stranger = Program::start(&other).await;
+    let url = program.credentials().database_url;
+    stranger.end();
+    for arguments in [vec!["up", "--database-url", &url], vec!["migrate", "--database-url", &url]] {
+        let refused = run(&other, &arguments);
+        assert!(!refused.status.success() && said(&refused).contains("secrets"), "{}", said(&refused));
+        let nowhere = run(&folder.path().join("nowhere"), &arguments);
+        assert!(!nowhere.status.success() && said(&nowhere).contains("secrets"), "{}", said(&nowhere));
+    }
+    // New connections of the running ledger still get in.
+    let mut owner = sqlx::PgConnection::connect(&url).await.unwrap();
+    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'quittance\\_%'")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let ready = format!("{}/readyz", program.credentials().command_url);
+    let began = std::time::Instant::now();
+    while reqwest::get(&ready).await.unwrap().status() != 200 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "the running ledger is locked out");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    // A database that accepts and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://x:y@{}/z", silent.local_addr().unwrap());
+    let mut starting = Command::new(PROGRAM)
+        .args(["up", "--database-url", &url, "--data"])
+        .arg(folder.path().join("a"))
+        .spawn()
+        .unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let began = std::time::Instant::now();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(starting.id().cast_signed()),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .unwrap();
+    starting.wait().unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
 }

@@ -54,6 +54,29 @@ async fn another_cvc_is_the_same_request_and_another_merchant_another() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_behind_refuses_what_is_new_and_replays_what_is_known() {
+    let ledger = TestLedger::start().await.unwrap();
+    let ada = ledger.client(0, "EUR").await;
+    ledger.set_clock_ahead(1_000);
+    let path = format!("/v1/clients/{}/deposits", ada.id);
+    let body = json!({ "amount": { "amount": 100, "currency": "EUR" } });
+    let first = ledger.post_keyed(&ledger.operator, "d", &path, body.clone()).await.expect(200);
+    ledger.set_clock_ahead(0);
+    let head = ledger.head().await;
+    let again = ledger.post_keyed(&ledger.operator, "d", &path, body.clone()).await.expect(200);
+    assert_eq!(again.text, first.text);
+    let new = ledger.post_once(&ledger.operator, "new", &path, body.to_string()).await.unwrap();
+    let new = new.expect_code(503, "clock_skew");
+    assert!(!new.header("retry-after").is_empty());
+    assert_eq!(ledger.head().await, head);
+    let other = json!({ "amount": { "amount": 101, "currency": "EUR" } });
+    let reused = ledger.post_once(&ledger.operator, "d", &path, other.to_string()).await.unwrap();
+    reused.expect_code(422, "idempotency_key_reused");
+    ledger.set_clock_ahead(1_001);
+    ledger.finish().await;
+}
+
+#[tokio::test]
 async fn secrets_are_shown_once() {
     let ledger = TestLedger::start().await.unwrap();
     let ada = ledger.client(0, "EUR").await;

@@ -68,6 +68,11 @@ impl Program {
         self.child.wait().unwrap();
     }
 
+    /// Stops a program that is not needed any more.
+    pub(crate) fn end(mut self) {
+        self.stop();
+    }
+
     /// Asks the program to stop, as Ctrl-C does.
     pub(crate) fn stop(&mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();

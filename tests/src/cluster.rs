@@ -61,7 +61,7 @@ impl Cluster {
 
     /// Returns the keys and passwords of the run.
     pub fn secrets(&self) -> anyhow::Result<Secrets> {
-        Secrets::load_or_create(&self.folder.join("secrets.json"))
+        Secrets::load_or_create(&self.folder.join("secrets.json"), true)
     }
 
     fn roles(&self) -> anyhow::Result<Roles> {

@@ -1,7 +1,7 @@
 //! API keys: create, revoke.
 
-use api_kit::fields::{self, FieldCode};
-use api_kit::problem::{ApiError, Problem};
+use api_kit::fields::FieldCode;
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use ledger_core::Command;
@@ -10,6 +10,7 @@ use ledger_core::ids::MerchantId;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::schema;
 use crate::gateway::{Gateway, Prepared};
 use crate::service::draw_key;
 
@@ -27,20 +28,20 @@ struct NewKey {
 
 /// Creates an API key. This is the only answer that shows it.
 #[utoipa::path(
-    post, path = "/v1/api-keys", request_body = inline(NewKey),
-    responses((status = 201, description = "The key, with its secret"), (status = "4XX", body = Problem))
+    post, path = "/v1/api-keys", params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewKey),
+    responses((status = 201, description = "The key, with its secret", body = schema::CreatedKey), Problems)
 )]
 pub(crate) async fn create(State(gateway): State<Gateway>, request: Request) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
-    let (role, merchant_id) = fields::read(&received.json, |fields| {
+    let (role, merchant_id) = received.read(|fields| {
         let role = fields.parsed("role", |text| text.parse::<Role>().map_err(|_| FieldCode::InvalidFormat));
         let merchant_id = fields.optional_text("merchant_id", 1, 255);
-        match (role?, &merchant_id) {
-            (Role::Merchant, None) => fields.refuse("merchant_id", FieldCode::Required),
-            (Role::Operator | Role::Auditor | Role::Analyst, Some(_)) => {
+        match (role?, fields.has("merchant_id")) {
+            (Role::Merchant, false) => fields.refuse("merchant_id", FieldCode::Required),
+            (Role::Operator | Role::Auditor | Role::Analyst, true) => {
                 fields.refuse("merchant_id", FieldCode::Unknown);
             }
-            (Role::Merchant, Some(_)) | (Role::Operator | Role::Auditor | Role::Analyst, None) => {}
+            (Role::Merchant, true) | (Role::Operator | Role::Auditor | Role::Analyst, false) => {}
         }
         Some((role?, merchant_id))
     })?;
@@ -56,8 +57,8 @@ pub(crate) async fn create(State(gateway): State<Gateway>, request: Request) -> 
 
 /// Revokes an API key, at once in all processes.
 #[utoipa::path(
-    post, path = "/v1/api-keys/{id}/revoke", params(("id" = String, Path)),
-    responses((status = 200, description = "The key"), (status = "4XX", body = Problem))
+    post, path = "/v1/api-keys/{id}/revoke", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")),
+    responses((status = 200, description = "The key", body = schema::ApiKey), Problems)
 )]
 pub(crate) async fn revoke(
     State(gateway): State<Gateway>,
@@ -65,7 +66,7 @@ pub(crate) async fn revoke(
     request: Request,
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
-    fields::read(&received.json, |_| Some(()))?;
+    received.read(|_| Some(()))?;
     let Ok(id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
     gateway.carry_out(received, Prepared::plain(Command::RevokeKey(id))).await
 }

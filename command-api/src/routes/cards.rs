@@ -1,7 +1,7 @@
 //! Cards: issue or register, block, unblock.
 
-use api_kit::fields::{self, FieldCode, Fields};
-use api_kit::problem::{ApiError, Problem};
+use api_kit::fields::{FieldCode, Fields};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use event_store::{entropy, lookup};
@@ -14,6 +14,7 @@ use ledger_core::time::Day;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::schema;
 use crate::gateway::{Gateway, Prepared};
 use crate::order::Order;
 
@@ -44,8 +45,8 @@ struct Wishes {
 
 /// Issues a card, or registers one that exists. This is the only answer that shows number and CVC.
 #[utoipa::path(
-    post, path = "/v1/clients/{id}/cards", params(("id" = String, Path)), request_body = inline(NewCard),
-    responses((status = 201, description = "The card, with number and cvc"), (status = "4XX", body = Problem))
+    post, path = "/v1/clients/{id}/cards", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewCard),
+    responses((status = 201, description = "The card, with number and cvc", body = schema::IssuedCard), Problems)
 )]
 pub(crate) async fn issue(
     State(gateway): State<Gateway>,
@@ -54,7 +55,7 @@ pub(crate) async fn issue(
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
     let today = gateway.clock.now().day();
-    let wishes = fields::read(&received.json, |fields| read_wishes(fields, today))?;
+    let wishes = received.read(|fields| read_wishes(fields, today))?;
     let Ok(client_id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
     let registered = wishes.number.is_some();
     let number = match wishes.number {
@@ -97,18 +98,12 @@ fn read_wishes(fields: &mut Fields<'_>, today: Day) -> Option<Wishes> {
     }
     let month = fields.optional_integer("exp_month", 1, 12);
     let year = fields.optional_integer("exp_year", 1000, 9999);
-    let expiry = match (month, year) {
-        (Some(month), Some(year)) => Expiry::new(month, year),
-        (None, None) => None,
-        (Some(_), None) => {
-            fields.refuse("exp_year", FieldCode::Required);
-            None
+    for (name, other) in [("exp_month", "exp_year"), ("exp_year", "exp_month")] {
+        if fields.has(other) && !fields.has(name) {
+            fields.refuse(name, FieldCode::Required);
         }
-        (None, Some(_)) => {
-            fields.refuse("exp_month", FieldCode::Required);
-            None
-        }
-    };
+    }
+    let expiry = month.zip(year).and_then(|(month, year)| Expiry::new(month, year));
     if expiry.is_some_and(|expiry| expiry.is_past(today)) {
         fields.refuse("exp_year", FieldCode::OutOfRange);
     }
@@ -135,8 +130,8 @@ struct Why {
 
 /// Blocks a card: it can't pay until it is unblocked.
 #[utoipa::path(
-    post, path = "/v1/cards/{id}/block", params(("id" = String, Path)), request_body = inline(Option<Why>),
-    responses((status = 200, description = "The card"), (status = "4XX", body = Problem))
+    post, path = "/v1/cards/{id}/block", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Option<Why>),
+    responses((status = 200, description = "The card", body = schema::Card), Problems)
 )]
 pub(crate) async fn block(
     State(gateway): State<Gateway>,
@@ -148,8 +143,8 @@ pub(crate) async fn block(
 
 /// Unblocks a card, and forgets its wrong attempts.
 #[utoipa::path(
-    post, path = "/v1/cards/{id}/unblock", params(("id" = String, Path)), request_body = inline(Option<Why>),
-    responses((status = 200, description = "The card"), (status = "4XX", body = Problem))
+    post, path = "/v1/cards/{id}/unblock", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Option<Why>),
+    responses((status = 200, description = "The card", body = schema::Card), Problems)
 )]
 pub(crate) async fn unblock(
     State(gateway): State<Gateway>,
@@ -166,7 +161,7 @@ async fn change(
     command: fn(ChangeCard) -> Command,
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
-    let reason = fields::read(&received.json, |fields| Some(fields.optional_text("reason", 0, 255)))?;
+    let reason = received.read(|fields| Some(fields.optional_text("reason", 0, 255)))?;
     let Ok(id) = id.parse::<CardId>() else { return Err(gateway.refuse_malformed_id(&received).await) };
     let event_ids = Order::draw_event_ids();
     let holder = if reason.is_some() { lookup::card_holder(&gateway.pool, id).await? } else { None };

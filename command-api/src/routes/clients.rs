@@ -1,7 +1,7 @@
 //! Clients: open, deposit, withdraw.
 
-use api_kit::fields::{self, FieldCode};
-use api_kit::problem::{ApiError, Problem};
+use api_kit::fields::FieldCode;
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use event_store::entropy;
@@ -12,7 +12,7 @@ use ledger_core::ids::{ClientId, StreamId};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::money::MoneySchema;
+use super::schema::{self, MoneySchema};
 use crate::gateway::{Gateway, Prepared, Received};
 use crate::order::Order;
 
@@ -31,12 +31,12 @@ struct NewClient {
 
 /// Opens a client.
 #[utoipa::path(
-    post, path = "/v1/clients", request_body = inline(NewClient),
-    responses((status = 201, description = "The client"), (status = "4XX", body = Problem))
+    post, path = "/v1/clients", params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewClient),
+    responses((status = 201, description = "The client", body = schema::Client), Problems)
 )]
 pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
-    let (name, email, metadata) = fields::read(&received.json, |fields| {
+    let (name, email, metadata) = received.read(|fields| {
         let name = fields.text("name", 1, 200);
         let email = fields.optional_text("email", 3, 254);
         if email.as_ref().is_some_and(|email| !is_address(email)) {
@@ -77,8 +77,8 @@ struct Cash {
 
 /// Brings money from the bank to a client.
 #[utoipa::path(
-    post, path = "/v1/clients/{id}/deposits", params(("id" = String, Path)), request_body = inline(Cash),
-    responses((status = 200, description = "The deposit"), (status = "4XX", body = Problem))
+    post, path = "/v1/clients/{id}/deposits", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Cash),
+    responses((status = 200, description = "The deposit", body = schema::CashMoved), Problems)
 )]
 pub(crate) async fn deposit(
     State(gateway): State<Gateway>,
@@ -91,8 +91,8 @@ pub(crate) async fn deposit(
 
 /// Takes money of a client out, to the bank; never more than is available.
 #[utoipa::path(
-    post, path = "/v1/clients/{id}/withdrawals", params(("id" = String, Path)), request_body = inline(Cash),
-    responses((status = 200, description = "The withdrawal"), (status = "4XX", body = Problem))
+    post, path = "/v1/clients/{id}/withdrawals", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Cash),
+    responses((status = 200, description = "The withdrawal", body = schema::CashMoved), Problems)
 )]
 pub(crate) async fn withdraw(
     State(gateway): State<Gateway>,
@@ -109,7 +109,7 @@ async fn move_cash(
     id: &str,
     command: fn(MoveCash) -> Command,
 ) -> Result<Response, ApiError> {
-    let (amount, reference) = fields::read(&received.json, |fields| {
+    let (amount, reference) = received.read(|fields| {
         let (amount, reference) = (fields.money("amount"), fields.optional_text("reference", 0, 255));
         Some((amount?, reference))
     })?;

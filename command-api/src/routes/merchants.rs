@@ -1,7 +1,7 @@
 //! Merchants: open, change settings.
 
-use api_kit::fields::{self, FieldCode, Fields};
-use api_kit::problem::{ApiError, Problem};
+use api_kit::fields::{FieldCode, Fields};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use event_store::entropy;
@@ -14,7 +14,7 @@ use ledger_core::ids::MerchantId;
 use ledger_core::merchant::SETTLEMENT_DELAY_DAYS_MAX;
 use utoipa::ToSchema;
 
-use super::money::MoneySchema;
+use super::schema::{self, MoneySchema};
 use crate::gateway::{Gateway, Prepared};
 
 /// Who may.
@@ -61,13 +61,13 @@ struct NewSettings {
 
 /// Opens a merchant.
 #[utoipa::path(
-    post, path = "/v1/merchants", request_body = inline(NewMerchant),
-    responses((status = 201, description = "The merchant"), (status = "4XX", body = Problem))
+    post, path = "/v1/merchants", params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewMerchant),
+    responses((status = 201, description = "The merchant", body = schema::Merchant), Problems)
 )]
 pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
     let id = MerchantId::new(entropy::uuid());
-    let open = fields::read(&received.json, |fields| {
+    let open = received.read(|fields| {
         let name = fields.text("name", 1, 200);
         let fee = fields.object("fee", read_fee);
         let more = read_settings(fields);
@@ -86,8 +86,8 @@ pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Re
 
 /// Changes some of a merchant's settings; captures record the fee version that they were made under.
 #[utoipa::path(
-    post, path = "/v1/merchants/{id}/settings", params(("id" = String, Path)), request_body = inline(NewSettings),
-    responses((status = 200, description = "The merchant"), (status = "4XX", body = Problem))
+    post, path = "/v1/merchants/{id}/settings", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewSettings),
+    responses((status = 200, description = "The merchant", body = schema::Merchant), Problems)
 )]
 pub(crate) async fn change_settings(
     State(gateway): State<Gateway>,
@@ -95,7 +95,7 @@ pub(crate) async fn change_settings(
     request: Request,
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
-    let (fee, more) = fields::read(&received.json, |fields| {
+    let (fee, more) = received.read(|fields| {
         let fee = fields.optional_object("fee", read_fee);
         Some((fee, read_settings(fields)))
     })?;

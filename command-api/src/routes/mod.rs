@@ -4,8 +4,8 @@ mod api_keys;
 mod cards;
 mod clients;
 mod merchants;
-mod money;
 mod payments;
+mod schema;
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use api_kit::problem::Problem;
 use api_kit::service;
 use async_trait::async_trait;
 use axum::Router;
-use sqlx::PgPool;
+use event_store::reader::LogReader;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -56,18 +56,19 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .routes(routes!(payments::void))
         .routes(routes!(payments::refund))
         .with_state(gateway.clone());
-    service::assemble(routes, gateway.pool.clone(), Arc::new(Store(gateway.pool)))
+    service::assemble(routes, gateway.pool.clone(), Arc::new(gateway))
 }
 
-/// The store that everything needs.
-struct Store(PgPool);
-
 #[async_trait]
-impl Readiness for Store {
+impl Readiness for Gateway {
     async fn reasons(&self) -> Vec<String> {
-        match sqlx::query("SELECT 1 FROM log_identity").execute(&self.0).await {
-            Ok(_) => Vec::new(),
-            Err(_) => vec!["store_unavailable".to_owned()],
+        let mut reasons = Vec::new();
+        if LogReader::new(self.pool.clone()).head().await.is_err() {
+            reasons.push("store_unavailable".to_owned());
         }
+        if !self.executor.is_running() {
+            reasons.push("executor_ended".to_owned());
+        }
+        reasons
     }
 }

@@ -1,7 +1,7 @@
 //! Payments: make, capture, void, refund.
 
-use api_kit::fields::{self, FieldCode, Fields};
-use api_kit::problem::{ApiError, Problem};
+use api_kit::fields::{FieldCode, Fields};
+use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use event_store::{entropy, lookup};
@@ -14,7 +14,7 @@ use ledger_core::{Command, Money};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::money::MoneySchema;
+use super::schema::{self, MoneySchema};
 use crate::gateway::{Gateway, Prepared, Received};
 use crate::order::Order;
 
@@ -64,8 +64,8 @@ struct Asked {
 
 /// Makes a payment: authorized, and captured unless it says `manual`; or declined, which is 201 too.
 #[utoipa::path(
-    post, path = "/v1/payments", request_body = inline(NewPayment),
-    responses((status = 201, description = "The payment"), (status = "4XX", body = Problem))
+    post, path = "/v1/payments", params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewPayment),
+    responses((status = 201, description = "The payment", body = schema::Payment), Problems)
 )]
 pub(crate) async fn authorize(
     State(gateway): State<Gateway>,
@@ -73,7 +73,7 @@ pub(crate) async fn authorize(
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
     let merchant_id = received.merchant_id()?;
-    let asked = fields::read(&received.json, read_payment)?;
+    let asked = received.read(read_payment)?;
 
     // From here on the card is facts: which one it is, and whether number and CVC are right.
     let number_valid = asked.number.is_valid();
@@ -153,8 +153,8 @@ struct NewCapture {
 
 /// Captures all or a part of what is held; the rest is released unless `final` is false.
 #[utoipa::path(
-    post, path = "/v1/payments/{id}/capture", params(("id" = String, Path)), request_body = inline(Option<NewCapture>),
-    responses((status = 200, description = "The payment"), (status = "4XX", body = Problem))
+    post, path = "/v1/payments/{id}/capture", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Option<NewCapture>),
+    responses((status = 200, description = "The payment", body = schema::Payment), Problems)
 )]
 pub(crate) async fn capture(
     State(gateway): State<Gateway>,
@@ -163,7 +163,7 @@ pub(crate) async fn capture(
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
     let merchant_id = received.merchant_id()?;
-    let (amount, is_final) = fields::read(&received.json, |fields| {
+    let (amount, is_final) = received.read(|fields| {
         Some((fields.optional_money("amount"), fields.optional_bool("final").unwrap_or(true)))
     })?;
     let Ok(payment_id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
@@ -180,8 +180,8 @@ struct NewVoid {
 
 /// Releases all that is not captured.
 #[utoipa::path(
-    post, path = "/v1/payments/{id}/void", params(("id" = String, Path)), request_body = inline(Option<NewVoid>),
-    responses((status = 200, description = "The payment"), (status = "4XX", body = Problem))
+    post, path = "/v1/payments/{id}/void", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Option<NewVoid>),
+    responses((status = 200, description = "The payment", body = schema::Payment), Problems)
 )]
 pub(crate) async fn void(
     State(gateway): State<Gateway>,
@@ -190,7 +190,7 @@ pub(crate) async fn void(
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
     let merchant_id = received.merchant_id()?;
-    let reason = fields::read(&received.json, |fields| Some(fields.optional_text("reason", 0, 255)))?;
+    let reason = received.read(|fields| Some(fields.optional_text("reason", 0, 255)))?;
     let Ok(payment_id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
     let make = |reason| Command::Void(Void { payment_id, merchant_id, reason });
     with_reason(gateway, received, payment_id, reason, make).await
@@ -208,8 +208,8 @@ struct NewRefund {
 
 /// Gives all or a part of what was captured back to the client.
 #[utoipa::path(
-    post, path = "/v1/payments/{id}/refunds", params(("id" = String, Path)), request_body = inline(Option<NewRefund>),
-    responses((status = 201, description = "The refund"), (status = "4XX", body = Problem))
+    post, path = "/v1/payments/{id}/refunds", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Option<NewRefund>),
+    responses((status = 201, description = "The refund", body = schema::Refund), Problems)
 )]
 pub(crate) async fn refund(
     State(gateway): State<Gateway>,
@@ -218,9 +218,8 @@ pub(crate) async fn refund(
 ) -> Result<Response, ApiError> {
     let received = gateway.receive(request, ROLES).await?;
     let merchant_id = received.merchant_id()?;
-    let (amount, reason) = fields::read(&received.json, |fields| {
-        Some((fields.optional_money("amount"), fields.optional_text("reason", 0, 255)))
-    })?;
+    let (amount, reason) = received
+        .read(|fields| Some((fields.optional_money("amount"), fields.optional_text("reason", 0, 255))))?;
     let Ok(payment_id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
     let refund_id = RefundId::new(entropy::uuid());
     let make = |reason| Command::Refund(Refund { id: refund_id, payment_id, merchant_id, amount, reason });
