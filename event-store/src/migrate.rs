@@ -131,7 +131,7 @@ pub async fn migrate(log_url: &str, read_url: &str, roles: &Roles) -> Result<(),
         let made = make_roles_and_grants(&mut log, &mut read, roles, read_url != log_url).await;
         match made {
             Err(error) if attempt < ROLE_ATTEMPTS && is_a_race(&error) => {
-                tokio::time::sleep(ROLE_PAUSE).await
+                tokio::time::sleep(ROLE_PAUSE).await;
             }
             made => return Ok(made?),
         }

@@ -80,11 +80,15 @@ impl ReadModels {
 
     /// Returns why read models can't be asked; empty if they all can.
     pub(crate) async fn unfit(&self) -> Result<Vec<String>, sqlx::Error> {
-        let live: Vec<(String, String)> =
-            sqlx::query_as("SELECT name, status FROM projections WHERE active").fetch_all(&self.pool).await?;
-        let why = |model: Model| match live.iter().find(|(name, _)| name == model.name()) {
+        let live: Vec<(String, String, String)> =
+            sqlx::query_as("SELECT name, status, coalesce(last_error, '') FROM projections WHERE active")
+                .fetch_all(&self.pool)
+                .await?;
+        let why = |model: Model| match live.iter().find(|(name, ..)| name == model.name()) {
             None => Some(format!("projection {} is missing", model.name())),
-            Some((name, status)) if status == "stopped" => Some(format!("projection {name} is stopped")),
+            Some((name, status, error)) if status == "stopped" => {
+                Some(format!("projection {name} is stopped: {error}"))
+            }
             Some(_) => None,
         };
         Ok(Model::ALL.into_iter().filter_map(why).collect())

@@ -66,3 +66,35 @@ async fn a_poisoned_payment_parks_alone_and_comes_right() {
     assert_eq!(shown.body["status"], "captured");
     ledger.finish().await;
 }
+
+#[tokio::test]
+async fn a_read_model_of_another_history_stops_and_says_so() {
+    let ledger = TestLedger::start().await.unwrap();
+    let ada = ledger.client(1_000, "EUR").await;
+    ledger.caught_up().await.unwrap();
+    // As if the log had been restored to other events than those that were applied.
+    let forged = "UPDATE projections SET leaf_hash = sha256('another history') WHERE name = 'payment'";
+    ledger.owner.execute(forged).await.unwrap();
+    ledger.deposit(&ada.id, 5, "EUR").await.expect(200);
+    let began = Instant::now();
+    let projection = loop {
+        let response =
+            ledger.query(reqwest::Method::GET, "/v1/projections").bearer_auth(&ledger.operator).send();
+        let body: serde_json::Value = response.await.unwrap().json().await.unwrap();
+        let rows = body["data"].as_array().unwrap().clone();
+        let payment = rows.into_iter().find(|row| row["name"] == "payment").unwrap();
+        if payment["status"] == "stopped" {
+            break payment;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{payment}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(projection["last_error"].as_str().unwrap().contains("history_mismatch"), "{projection}");
+    let ready = ledger.query(reqwest::Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.unwrap().contains("history_mismatch"));
+    // The others go on.
+    let shown = ledger.get(&ledger.operator, &format!("/v1/clients/{}/balances", ada.id)).await.expect(200);
+    assert_eq!(shown.body["data"][0]["available"], 1_005);
+    ledger.abandon().await;
+}
