@@ -80,6 +80,9 @@ const AMOUNTS: [&str; 12] = [
     "balance",
 ];
 
+/// Members that hold such amounts by the account's name.
+const AMOUNTS_BY_ACCOUNT: [&str; 2] = ["changes", "totals"];
+
 /// Adds `…_decimal` to each amount that stands beside a currency.
 fn add_decimals(value: &mut Value) {
     match value {
@@ -95,6 +98,16 @@ fn add_decimals(value: &mut Value) {
                     _ => continue,
                 };
                 members.insert(format!("{name}_decimal"), decimal(&minor_units, &currency).into());
+            }
+            for name in AMOUNTS_BY_ACCOUNT {
+                let Some(Value::Object(amounts)) = members.get(name) else { continue };
+                let decimals: serde_json::Map<_, _> = amounts
+                    .iter()
+                    .map(|(account, amount)| {
+                        (account.clone(), decimal(&amount.to_string(), &currency).into())
+                    })
+                    .collect();
+                members.insert(format!("{name}_decimal"), decimals.into());
             }
         }
         Value::Array(items) => items.iter_mut().for_each(add_decimals),

@@ -121,6 +121,8 @@ async fn a_history_adds_up_and_is_a_statement() {
     let path = format!("/v1/clients/{}/balances/explain?currency=EUR", ada.id);
     let explained = ledger.get(&ledger.operator, &path).await.expect(200);
     assert_eq!(rows(&explained.body).last().unwrap()["totals"]["available"], 5_000);
+    let explained = ledger.get(&ledger.analyst, &path).await.expect(200);
+    assert_eq!(rows(&explained.body).last().unwrap()["totals_decimal"]["available"], "50.00");
     ledger.finish().await;
 }
 
