@@ -51,6 +51,14 @@ async fn one_of_three_hundred_fails_alone() {
         }
     }
     assert_eq!(ledger.head().await, head + 299);
+    // One batch, halved around the one at fault: a commit for each half that was left over.
+    let (commits,): (i64,) =
+        sqlx::query_as("SELECT count(DISTINCT recorded_at) FROM events WHERE position > $1")
+            .bind(head)
+            .fetch_one(&ledger.owner)
+            .await
+            .unwrap();
+    assert!((8..=9).contains(&commits), "{commits} commits: the 300 were not one batch");
     let balances = ledger.get(&ledger.operator, &format!("/v1/clients/{}/balances", ada.id)).await;
     assert_eq!(balances.body["data"][0]["held"], 29_900);
     assert_eq!(balances.body["data"][0]["available"], 1_000_000 - 29_900);
