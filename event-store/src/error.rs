@@ -29,6 +29,13 @@ pub enum StoreError {
         /// How many did.
         changed: u64,
     },
+    /// The log does not have the event that a checkpoint stands on, or has a hole behind it: it was
+    /// restored, and what follows is another history (I14).
+    #[error("history_mismatch at position {position}")]
+    HistoryMismatch {
+        /// Where.
+        position: u64,
+    },
     /// A stored event or row can't be read.
     #[error("{what} can't be read")]
     Corrupt {
@@ -47,7 +54,10 @@ impl StoreError {
         match self {
             Self::Database(error) => is_transient(error),
             Self::CommitUnknown(_) | Self::NotLocked(_) => true,
-            Self::Timeout(_) | Self::VersionMismatch { .. } | Self::Corrupt { .. } => false,
+            Self::Timeout(_)
+            | Self::VersionMismatch { .. }
+            | Self::HistoryMismatch { .. }
+            | Self::Corrupt { .. } => false,
         }
     }
 
@@ -59,7 +69,11 @@ impl StoreError {
             Self::Database(sqlx::Error::Database(refusal)) => {
                 refusal.code().is_some_and(|code| code == "57014")
             }
-            Self::Database(_) | Self::CommitUnknown(_) | Self::NotLocked(_) | Self::Corrupt { .. } => false,
+            Self::Database(_)
+            | Self::CommitUnknown(_)
+            | Self::NotLocked(_)
+            | Self::HistoryMismatch { .. }
+            | Self::Corrupt { .. } => false,
         }
     }
 }

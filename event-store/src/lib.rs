@@ -16,6 +16,7 @@ pub mod load;
 pub mod lookup;
 pub mod migrate;
 pub mod reader;
+pub mod tail;
 pub mod writer;
 
 pub use error::StoreError;

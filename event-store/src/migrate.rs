@@ -82,6 +82,7 @@ impl DatabaseRole {
                 "SELECT, INSERT ON events, outcomes, subject_keys",
                 "SELECT, INSERT, UPDATE ON owners, balances, cards, api_keys",
                 "INSERT ON writer_sessions",
+                "SELECT, UPDATE ON relay_cursor",
                 "SELECT ON log_identity, key_check, api_keys_view",
             ],
             Self::Projector => &["SELECT ON events, subject_keys, log_identity, key_check"],

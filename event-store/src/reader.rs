@@ -1,6 +1,7 @@
 //! Reading the log: ranges of positions and streams, each in one short statement.
 
 use ledger_core::{Envelope, LeafHash, Timestamp};
+use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use sqlx::types::chrono::{DateTime, Utc};
 
@@ -54,6 +55,29 @@ impl LogEntry {
     }
 }
 
+/// The last event that someone has taken in: a position, and the leaf hash that says in which history
+/// (I14).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Checkpoint {
+    /// Its position; 0 before the first.
+    pub position: u64,
+    /// Its leaf hash.
+    pub leaf_hash: LeafHash,
+}
+
+impl Checkpoint {
+    /// Stands on an event.
+    pub const fn on(entry: &LogEntry) -> Self {
+        Self { position: entry.position, leaf_hash: entry.leaf_hash }
+    }
+}
+
+impl From<Head> for Checkpoint {
+    fn from(head: Head) -> Self {
+        Self { position: head.position, leaf_hash: head.leaf_hash }
+    }
+}
+
 /// A row of `events`, as far as readers want it.
 type EntryRow = (i64, String, Vec<u8>);
 
@@ -95,6 +119,30 @@ impl LogReader {
         Ok(rows.into_iter().map(entry).collect())
     }
 
+    /// Returns up to `limit` events behind a checkpoint, in order.
+    ///
+    /// The checkpoint's own event is read again with them, in the same statement: what follows it there is
+    /// its history's continuation, or nothing is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::HistoryMismatch`] if the log does not have that event, or has a hole behind it.
+    pub async fn behind(&self, from: Checkpoint, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        let overlap = u32::from(from.position > 0);
+        let mut entries = self.range(from.position.saturating_sub(1), limit + overlap).await?;
+        if overlap > 0 {
+            if entries.first().map(Checkpoint::on) != Some(from) {
+                return Err(StoreError::HistoryMismatch { position: from.position });
+            }
+            entries.remove(0);
+        }
+        let mut expected = entries.iter().zip(from.position + 1..);
+        match expected.find(|(entry, position)| entry.position != *position) {
+            Some((_, position)) => Err(StoreError::HistoryMismatch { position }),
+            None => Ok(entries),
+        }
+    }
+
     /// Returns all events of a stream, in order.
     pub async fn stream(&self, stream_id: &str) -> Result<Vec<LogEntry>, StoreError> {
         let query = sqlx::query_as(
@@ -127,6 +175,32 @@ impl LogReader {
             .fetch_optional(&self.pool);
         let row: Option<(Vec<u8>,)> = within(READ_LIMIT, query).await?;
         Ok(row.map(|(bytes,)| leaf(&bytes)))
+    }
+
+    /// Tells whether the log has these very events, by their leaf hashes.
+    pub async fn has(&self, entries: &[LogEntry]) -> Result<bool, StoreError> {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(true) };
+        let query = sqlx::query_as(
+            "SELECT sha256(string_agg(leaf_hash, '' ORDER BY position)) FROM events WHERE position BETWEEN $1 AND $2",
+        )
+        .bind(first.position.cast_signed())
+        .bind(last.position.cast_signed())
+        .fetch_one(&self.pool);
+        let (there,): (Option<Vec<u8>>,) = within(READ_LIMIT, query).await?;
+        let mut hashes = Sha256::new();
+        entries.iter().for_each(|entry| hashes.update(entry.leaf_hash.0));
+        Ok(there.as_deref() == Some(hashes.finalize().as_slice()))
+    }
+
+    /// Tells how long ago the event behind a position was recorded, in seconds; 0 if there is none.
+    pub async fn age_behind(&self, position: u64) -> Result<f64, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT extract(epoch FROM clock_timestamp() - recorded_at)::float8 FROM events WHERE position = $1",
+        )
+        .bind(position.cast_signed() + 1)
+        .fetch_optional(&self.pool);
+        let row: Option<(f64,)> = within(READ_LIMIT, query).await?;
+        Ok(row.map_or(0.0, |(age,)| age))
     }
 
     /// Returns the position of the last event recorded at or before a moment; 0 if there is none.
