@@ -24,6 +24,7 @@ use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
 use crate::order::{Answered, Order, Refusal, Secrets};
 use crate::queue::Queue;
+use crate::relay::RelayHealth;
 use crate::sealing::Sealer;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub clock: Clock,
     /// Whether anyone carries orders out.
     pub executor: Alive,
+    /// Whether the relay goes on, where there is one.
+    pub relay: Option<RelayHealth>,
 }
 
 /// A request that was let in and read.

@@ -21,6 +21,7 @@ use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
 use crate::order::{Answered, Order};
 use crate::queue::Queue;
+use crate::relay::RelayHealth;
 use crate::routes;
 use crate::sealing::Sealer;
 
@@ -47,12 +48,14 @@ pub struct MintedKey {
 }
 
 impl CommandApi {
-    /// Starts the executor and prepares the gateway; connects when it is first used.
+    /// Starts the executor and prepares the gateway; connects when it is first used. It answers for the
+    /// relay beside it, if there is one.
     pub fn start(
         options: PgConnectOptions,
         keys: LedgerKeys,
         clock: Clock,
         queue_wait_max: Duration,
+        relay: Option<RelayHealth>,
     ) -> anyhow::Result<Self> {
         let queue = Arc::new(Queue::new(queue_wait_max));
         let conflict = |conflict: &ledger_core::rejection::Conflict, request_id: &str| {
@@ -62,7 +65,7 @@ impl CommandApi {
             .context("can't start the executor")?;
         let pool = database::pool(options, LOOKUP_CONNECTIONS);
         let sealer = Sealer::new(pool.clone(), keys.master_key());
-        Ok(Self { gateway: Gateway { queue, pool, sealer, keys: Arc::new(keys), clock, executor } })
+        Ok(Self { gateway: Gateway { queue, pool, sealer, keys: Arc::new(keys), clock, executor, relay } })
     }
 
     /// Returns all routes.

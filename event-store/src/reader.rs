@@ -177,9 +177,14 @@ impl LogReader {
         Ok(row.map(|(bytes,)| leaf(&bytes)))
     }
 
-    /// Tells whether the log has these very events, by their leaf hashes.
-    pub async fn has(&self, entries: &[LogEntry]) -> Result<bool, StoreError> {
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(true) };
+    /// Tells whether the log has these very events, which are consecutive, by their leaf hashes.
+    pub async fn has<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e LogEntry> + Clone,
+    ) -> Result<bool, StoreError> {
+        let (Some(first), Some(last)) = (entries.clone().next(), entries.clone().last()) else {
+            return Ok(true);
+        };
         let query = sqlx::query_as(
             "SELECT sha256(string_agg(leaf_hash, '' ORDER BY position)) FROM events WHERE position BETWEEN $1 AND $2",
         )
@@ -188,7 +193,7 @@ impl LogReader {
         .fetch_one(&self.pool);
         let (there,): (Option<Vec<u8>>,) = within(READ_LIMIT, query).await?;
         let mut hashes = Sha256::new();
-        entries.iter().for_each(|entry| hashes.update(entry.leaf_hash.0));
+        entries.for_each(|entry| hashes.update(entry.leaf_hash.0));
         Ok(there.as_deref() == Some(hashes.finalize().as_slice()))
     }
 

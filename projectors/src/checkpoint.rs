@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use event_store::reader::{LogEntry, leaf};
-use ledger_core::LeafHash;
+use event_store::reader::{Checkpoint, leaf};
 use sqlx::{Executor, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::generation::Generation;
@@ -11,22 +10,6 @@ use crate::projection::Projection;
 
 /// How often [`wait_until`] looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// The last event that is folded in.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Checkpoint {
-    /// Its position; 0 before the first.
-    pub position: u64,
-    /// Its leaf hash.
-    pub leaf_hash: LeafHash,
-}
-
-impl Checkpoint {
-    /// Stands on an event.
-    pub const fn on(entry: &LogEntry) -> Self {
-        Self { position: entry.position, leaf_hash: entry.leaf_hash }
-    }
-}
 
 /// Waits until every live read model has folded the event at a position in; tells whether it has.
 pub async fn wait_until(read: &PgPool, position: u64, patience: Duration) -> Result<bool, sqlx::Error> {
@@ -75,27 +58,30 @@ pub(crate) async fn all(
 }
 
 /// Begins a transaction on read models. Whoever waits in it for a lock or a statement without end gives up:
-/// others may share the transaction.
+/// others may share the transaction. A process that stalls in it is ended, and another goes on.
 pub(crate) async fn begin(read: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     read.begin_with(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
-         SET LOCAL lock_timeout = '250ms'; SET LOCAL statement_timeout = '10s'",
+         SET LOCAL lock_timeout = '250ms'; SET LOCAL statement_timeout = '10s';
+         SET LOCAL idle_in_transaction_session_timeout = '3s'",
     )
     .await
 }
 
 /// Moves generations on from the checkpoint where they must be, as the first statement of a transaction;
 /// tells whether they were there. Until it ends, nobody else moves them or frees their parked keys.
+/// `fills_hole`: the events are from the log, where a broker should have brought them.
 pub(crate) async fn advance(
     work: &mut PgConnection,
     generations: &[Generation],
     from: Checkpoint,
     to: Checkpoint,
+    fills_hole: bool,
 ) -> Result<bool, sqlx::Error> {
     let (names, numbers) = columns(generations);
     let moved = sqlx::query(
         "UPDATE projections
-         SET position = $5, leaf_hash = $6
+         SET position = $5, leaf_hash = $6, holes_filled = holes_filled + $7
          FROM unnest($1::text[], $2::integer[]) AS group_of (name, generation)
          WHERE projections.name = group_of.name AND projections.generation = group_of.generation
            AND position = $3 AND leaf_hash = $4",
@@ -106,6 +92,7 @@ pub(crate) async fn advance(
     .bind(from.leaf_hash.0.as_slice())
     .bind(to.position.cast_signed())
     .bind(to.leaf_hash.0.as_slice())
+    .bind(i64::from(fills_hole))
     .execute(work)
     .await?;
     Ok(moved.rows_affected() == generations.len() as u64)

@@ -1,11 +1,19 @@
-//! The next events behind a checkpoint, read from the log.
+//! The next events behind a checkpoint: as the broker brought them, or read from the log.
 
 use event_store::StoreError;
-use event_store::reader::LogReader;
+use event_store::reader::{Checkpoint, LogEntry, LogReader};
 
-use crate::checkpoint::Checkpoint;
 use crate::personal::Vault;
 use crate::projection::Decoded;
+
+/// Where events come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// The broker brought them: they may be of another history than the log.
+    Broker,
+    /// They were read from the log.
+    Log,
+}
 
 /// Events in a row.
 pub(crate) struct Chunk {
@@ -13,15 +21,17 @@ pub(crate) struct Chunk {
     pub(crate) events: Vec<Decoded>,
     /// How many more the log has.
     pub(crate) behind: u64,
+    /// Where they come from.
+    pub(crate) source: Source,
 }
 
 /// Why there is no chunk.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChunkError {
-    /// The log does not have the event that was folded in last, or it has a hole behind it (I14).
-    #[error("history_mismatch at position {0}")]
-    HistoryMismatch(u64),
-    /// The next event can't be read.
+    /// What the broker brought is no part of the log.
+    #[error("broker brought what the log does not have")]
+    Ghost,
+    /// The next event can't be read, or is of another history (I14).
     #[error("next event is unreadable")]
     Unreadable(#[source] StoreError),
     /// The log could not be reached.
@@ -29,41 +39,38 @@ pub(crate) enum ChunkError {
     Away(#[source] StoreError),
 }
 
-/// Reads up to `limit` events behind a checkpoint.
-///
-/// The checkpoint's own event is read again with them, in the same statement: what follows it there is its
-/// history's continuation, or nothing is applied.
+impl From<StoreError> for ChunkError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::HistoryMismatch { .. } | StoreError::Corrupt { .. } => Self::Unreadable(error),
+            other => Self::Away(other),
+        }
+    }
+}
+
+/// Decodes what the broker brought; `head` is where the log ends, as far as it is known.
+pub(crate) async fn brought(vault: &Vault, entries: Vec<LogEntry>, head: u64) -> Result<Chunk, ChunkError> {
+    let events = vault.decode(entries).await.map_err(|error| match error {
+        StoreError::Corrupt { .. } => ChunkError::Ghost,
+        other => ChunkError::Away(other),
+    })?;
+    let behind = events.last().map_or(0, |last| head.saturating_sub(last.entry.position));
+    Ok(Chunk { events, behind, source: Source::Broker })
+}
+
+/// Reads up to `limit` events behind a checkpoint, after comparing it with the log.
 pub(crate) async fn read_behind(
     log: &LogReader,
     vault: &Vault,
     from: Checkpoint,
     limit: u32,
 ) -> Result<Chunk, ChunkError> {
-    let overlap = u32::from(from.position > 0);
-    let after = from.position.saturating_sub(1);
-    let mut entries = log.range(after, limit + overlap).await.map_err(ChunkError::Away)?;
-    if overlap > 0 {
-        if entries.first().map(Checkpoint::on) != Some(from) {
-            return Err(ChunkError::HistoryMismatch(from.position));
-        }
-        entries.remove(0);
-    }
-    if let Some((_, hole)) =
-        entries.iter().zip(from.position + 1..).find(|(entry, expected)| entry.position != *expected)
-    {
-        return Err(ChunkError::HistoryMismatch(hole));
-    }
+    let entries = log.behind(from, limit).await?;
     let full = entries.len() == limit as usize;
-    let events = vault.decode(entries).await.map_err(|error| match error {
-        StoreError::Corrupt { .. } => ChunkError::Unreadable(error),
-        other => ChunkError::Away(other),
-    })?;
+    let events = vault.decode(entries).await?;
     let behind = match events.last() {
-        Some(last) if full => {
-            let head = log.head().await.map_err(ChunkError::Away)?;
-            head.position.saturating_sub(last.entry.position)
-        }
+        Some(last) if full => log.head().await?.position.saturating_sub(last.entry.position),
         _ => 0,
     };
-    Ok(Chunk { events, behind })
+    Ok(Chunk { events, behind, source: Source::Log })
 }

@@ -1,59 +1,60 @@
-//! The runner: reads the log from each checkpoint on, and folds it into the read models.
+//! The runner: follows the log from each checkpoint on, and folds it into the read models.
 //!
-//! It learns that there is news from the broker, and reads the news from the log: a broker that loses,
-//! doubles or reorders costs time, never rows (I8). Generations that stand at one checkpoint share a chunk
-//! and a transaction. One that fails leaves them and runs alone, in halves, until the events at fault are
-//! named and parked; once it stands where the others do, it is one of them again.
+//! The broker brings what is next; what it does not bring in time is read from the log, and before a
+//! transaction commits, its events are compared with the log: a broker that loses, doubles, reorders or
+//! makes up costs time, never rows (I8). Without a broker the log is read as it grows.
+//!
+//! Any number of processes may run. Each checkpoint moves only from where it is known to stand, so no two
+//! can apply the same events; whoever moved it last goes on, and the others look on until it stands still.
+//!
+//! Generations that stand at one checkpoint share a chunk and a transaction. One that fails leaves them and
+//! runs alone, in halves, until the events at fault are named and parked; once it stands where the others
+//! do, it is one of them again.
 //!
 //! Failures that pass by themselves (a database that is away, a lock that is held) are waited out. A
 //! checkpoint that the log does not match stops its generation (I14) until it is changed from outside or
 //! the process starts anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_store::StoreError;
-use event_store::broker::{Broker, Signal};
+use event_store::broker::{Broker, queue_name};
 use event_store::error::is_transient;
-use event_store::reader::LogReader;
-use ledger_core::LeafHash;
+use event_store::reader::{Checkpoint, LogReader};
+use event_store::tail::Tail;
 use ledger_core::personal::SecretKey;
 use metrics::{counter, gauge, histogram};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::checkpoint::{self, Checkpoint};
-use crate::chunk::{self, ChunkError};
+use crate::checkpoint;
+use crate::chunk::{self, Chunk, ChunkError, Source};
 use crate::generation::{self, Generation};
 use crate::health::{Health, Stopped};
+use crate::inbox::Inbox;
 use crate::parked::{self, Queue};
 use crate::personal::Vault;
-use crate::projection::{ApplyError, Decoded, Projection};
+use crate::projection::{ApplyError, Projection};
 use crate::projections;
+use crate::retry;
+use crate::running::{Pause, Running};
 
-/// How many events one transaction folds at most.
-const EVENTS_MAX: u32 = 1000;
-/// How many it folds at most where something failed: halving them takes few attempts.
-const EVENTS_CAREFUL: u32 = 100;
-/// How long a transaction should take: while it does, nobody sees its rows.
-const TRANSACTION_TARGET: Duration = Duration::from_millis(20);
 /// How long a transaction may take before it is given up.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
 /// How far behind the log a live read model may be.
 const NEAR_EVENTS: u64 = 1000;
 /// How long to wait for news before looking at the log anyway.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// The first and the longest pause after failures that pass.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How long a checkpoint may stand still behind the log before the log is read, whatever the broker does.
+const BROKER_PATIENCE: Duration = Duration::from_millis(50);
+/// The same where another process has moved it last.
+const IDLE_PATIENCE: Duration = Duration::from_millis(300);
 /// How often the generations are looked at: others may make, switch or drop them.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// The first and the longest time between two tries of parked events.
-const RETRIES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
-/// Trying parked events again takes at most one part in so many of the time.
-const RETRY_SHARE: u32 = 20;
 
 /// What a runner is made of.
 pub struct RunnerConfig {
@@ -70,6 +71,7 @@ pub struct RunnerConfig {
 /// Runs all projections of one process.
 pub struct Runner {
     log: LogReader,
+    log_pool: PgPool,
     read: PgPool,
     vault: Vault,
     broker: Arc<dyn Broker>,
@@ -83,7 +85,15 @@ impl Runner {
         let RunnerConfig { log, read, master_key, broker } = config;
         let vault = Vault::new(log.clone(), master_key);
         let (stopped, _) = watch::channel(Vec::new());
-        Self { log: LogReader::new(log), read, vault, broker, projections: projections::all(), stopped }
+        Self {
+            log: LogReader::new(log.clone()),
+            log_pool: log,
+            read,
+            vault,
+            broker,
+            projections: projections::all(),
+            stopped,
+        }
     }
 
     /// Returns what tells how the runner is.
@@ -104,7 +114,8 @@ impl Runner {
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
         let work = async {
             self.prepare_patiently().await?;
-            tokio::join!(self.follow(), self.retry_parked());
+            let retrying = retry::run(&self.read, &self.log, &self.vault, &self.projections);
+            tokio::join!(self.follow(), retrying);
             Ok(())
         };
         // What is dropped in the middle of its transaction is rolled back with its checkpoint.
@@ -130,30 +141,45 @@ impl Runner {
 
     /// Follows the log, for ever.
     async fn follow(&self) {
-        let mut news = self.broker.subscribe("projectors").await;
+        let (queues, wanted) = watch::channel(BTreeSet::new());
+        let mut deliveries = self.broker.subscribe(wanted);
+        let mut tail = Tail::new(self.log_pool.clone());
+        let mut inbox = Inbox::default();
         let mut running = Vec::new();
         let mut refreshed: Option<Instant> = None;
         loop {
-            if refreshed.is_none_or(|at| at.elapsed() > REFRESH_EVERY)
+            if refreshed.is_none_or(|at| at.elapsed() > refresh_after(&running))
                 || running.iter().any(Running::is_astray)
             {
-                match self.refresh(&mut running).await {
+                match self.refresh(&mut running, &queues).await {
                     Ok(()) => refreshed = Some(Instant::now()),
                     Err(error) => tracing::warn!(error = &error as &dyn Error, "read models are away"),
                 }
             }
-            let mut progress = false;
-            for group in groups(&mut running) {
-                progress |= self.advance(group).await;
+            while let Ok(delivery) = deliveries.try_recv() {
+                inbox.take_in(delivery);
             }
+            self.look_at_head(&mut running).await;
+            let mut progress = false;
+            for (source, group) in self.groups(&mut running, &inbox) {
+                progress |= self.advance(group, source, &mut inbox).await;
+            }
+            settle(&running, &mut inbox);
             if !progress {
-                let Signal::Wake = news.next(PATIENCE).await;
+                tokio::select! {
+                    Some(delivery) = deliveries.recv() => inbox.take_in(delivery),
+                    () = self.wait(&mut tail) => {}
+                }
             }
         }
     }
 
     /// Reads where all generations stand. What is known of those that have not been moved by others stays.
-    async fn refresh<'a>(&'a self, running: &mut Vec<Running<'a>>) -> Result<(), sqlx::Error> {
+    async fn refresh<'a>(
+        &'a self,
+        running: &mut Vec<Running<'a>>,
+        queues: &watch::Sender<BTreeSet<String>>,
+    ) -> Result<(), sqlx::Error> {
         let standing = checkpoint::all(&self.read, &self.projections).await?;
         let mut known: BTreeMap<Generation, Running<'a>> =
             running.drain(..).map(|one| (one.generation, one)).collect();
@@ -161,39 +187,108 @@ impl Runner {
             let same = known.remove(&row.generation).filter(|one| one.checkpoint == Some(row.checkpoint));
             let projection = self.projections.iter().find(|known| known.name() == row.generation.name);
             running.extend(same.or_else(|| {
-                Some(Running {
-                    projection: projection?.as_ref(),
-                    generation: row.generation,
-                    checkpoint: Some(row.checkpoint),
-                    settled: row.settled,
-                    stopped: None,
-                    alone: false,
-                    limit: EVENTS_MAX,
-                    pause: Pause::default(),
-                })
+                Some(Running::new(projection?.as_ref(), row.generation, row.checkpoint, row.settled))
             }));
         }
+        let names: BTreeSet<String> = running.iter().map(|one| queue(one.generation)).collect();
+        queues.send_if_modified(|known| {
+            let changed = *known != names;
+            *known = names;
+            changed
+        });
         self.tell_stopped(running);
+        self.tell_ages(running).await;
         Ok(())
     }
 
+    /// Finds out who is not where the log ends. Who reads the log at any news finds that out by itself.
+    async fn look_at_head(&self, running: &mut [Running<'_>]) {
+        if running.iter().all(|one| self.patience(one).is_zero()) {
+            return;
+        }
+        // A log that is away is met, and told of, by whoever reads it.
+        if let Ok(head) = self.log.head().await {
+            running.iter_mut().for_each(|one| one.note_head(head.into()));
+        }
+    }
+
+    /// Returns how long a generation may stand behind the log before the log is read.
+    fn patience(&self, one: &Running<'_>) -> Duration {
+        if !one.is_ours {
+            IDLE_PATIENCE
+        } else if self.broker.carries_events() {
+            BROKER_PATIENCE
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Waits for the log to grow, or for the broker's time to be over.
+    async fn wait(&self, tail: &mut Tail) {
+        if self.broker.carries_events() {
+            // The broker brings news: to hear of each commit twice helps nobody.
+            tokio::time::sleep(BROKER_PATIENCE / 2).await;
+        } else {
+            tail.wait(PATIENCE).await;
+        }
+    }
+
+    /// Puts generations together that stand at one checkpoint and have events to apply, or may have; those
+    /// furthest behind come first.
+    fn groups<'r, 'a>(
+        &self,
+        running: &'r mut [Running<'a>],
+        inbox: &Inbox,
+    ) -> Vec<(Source, Members<'r, 'a>)> {
+        let mut groups: BTreeMap<(Checkpoint, Option<Generation>), (Source, Members<'r, 'a>)> =
+            BTreeMap::new();
+        for one in running {
+            let Some(at) = one.ready() else { continue };
+            let Some(source) = self.source(one, at, inbox) else { continue };
+            let alone = one.alone.then_some(one.generation);
+            groups.entry((at, alone)).or_insert_with(|| (source, Vec::new())).1.push(one);
+        }
+        groups.into_values().collect()
+    }
+
+    /// Says where a generation's next events come from; `None` if it waits for the broker or another
+    /// process to bring it on.
+    fn source(&self, one: &Running<'_>, at: Checkpoint, inbox: &Inbox) -> Option<Source> {
+        let patience = self.patience(one);
+        if inbox.has_next(at) {
+            Some(Source::Broker)
+        } else if patience.is_zero()
+            || inbox.next_beyond(at).is_some()
+            || one.behind_since.is_some_and(|since| since.elapsed() >= patience)
+        {
+            Some(Source::Log)
+        } else {
+            None
+        }
+    }
+
     /// Folds the next chunk into a group at one checkpoint; tells whether it went on, or might at once.
-    async fn advance(&self, mut group: Vec<&mut Running<'_>>) -> bool {
+    async fn advance(&self, mut group: Members<'_, '_>, source: Source, inbox: &mut Inbox) -> bool {
         let Some((from, limit)) = start_of(&group) else { return false };
-        let step = tokio::time::timeout(TRANSACTION_LIMIT, self.step(&mut group, from, limit)).await;
+        let chunk = self.next(from, limit, source, inbox);
+        let step = async { self.step(&mut group, from, chunk.await?).await };
+        let step = tokio::time::timeout(TRANSACTION_LIMIT, step).await;
         match step.unwrap_or(Err(Failure::TimedOut)) {
             Ok(Step { to, took, events }) => {
-                for one in group {
-                    one.checkpoint = Some(to);
-                    one.alone = false;
-                    one.pause = Pause::default();
-                    one.limit = next_limit(limit, events, took);
+                if events > 0 {
+                    group.iter_mut().for_each(|one| one.moved(to, limit, events, took));
                 }
                 events > 0
             }
             Err(Failure::Moved) => {
                 group.iter_mut().for_each(|one| one.checkpoint = None);
                 false
+            }
+            Err(Failure::Ghost) => {
+                tracing::warn!(position = from.position, "events are dropped that the log does not have");
+                counter!("quittance_projection_ghosts_total").increment(1);
+                inbox.disprove(from);
+                true
             }
             Err(Failure::Stop(reason)) => {
                 for one in group {
@@ -204,7 +299,7 @@ impl Runner {
             Err(Failure::Apply { member, error }) => {
                 let was_alone = group.len() == 1;
                 if let Some(one) = group.get_mut(member) {
-                    self.step_aside(one, &error);
+                    one.step_aside(&error);
                     if was_alone || error.is_transient() {
                         one.wait();
                     }
@@ -213,7 +308,7 @@ impl Runner {
             }
             Err(Failure::Commit(error)) if group.len() > 1 && !is_transient(&error) => {
                 let error = ApplyError::from(error);
-                group.iter_mut().for_each(|one| self.step_aside(one, &error));
+                group.iter_mut().for_each(|one| one.step_aside(&error));
                 true
             }
             Err(failure) => {
@@ -226,14 +321,32 @@ impl Runner {
         }
     }
 
-    /// Reads the next chunk for a group and applies it.
+    /// Returns the next chunk behind a checkpoint.
+    async fn next(
+        &self,
+        from: Checkpoint,
+        limit: u32,
+        source: Source,
+        inbox: &Inbox,
+    ) -> Result<Chunk, ChunkError> {
+        match source {
+            Source::Broker => chunk::brought(&self.vault, inbox.behind(from, limit), inbox.head()).await,
+            Source::Log => {
+                // No further than to what the broker has brought.
+                let hole = inbox.next_beyond(from).map_or(u64::MAX, |next| next - 1 - from.position);
+                let limit = limit.min(u32::try_from(hole).unwrap_or(u32::MAX));
+                chunk::read_behind(&self.log, &self.vault, from, limit).await
+            }
+        }
+    }
+
+    /// Applies a chunk to a group.
     async fn step(
         &self,
         group: &mut [&mut Running<'_>],
         from: Checkpoint,
-        limit: u32,
+        chunk: Chunk,
     ) -> Result<Step, Failure> {
-        let chunk = chunk::read_behind(&self.log, &self.vault, from, limit).await?;
         let generations: Vec<Generation> = group.iter().map(|one| one.generation).collect();
         // Said before it is applied, so that one that does not get on does not say that it is live.
         let near = chunk.behind <= NEAR_EVENTS;
@@ -242,16 +355,22 @@ impl Runner {
             group.iter_mut().for_each(|one| one.settled = Some(near));
         }
         let Some(last) = chunk.events.last() else {
-            tell(&generations, from.position, 0);
             return Ok(Step { to: from, took: Duration::ZERO, events: 0 });
         };
         let to = Checkpoint::on(&last.entry);
         let started = Instant::now();
-        self.apply(group, &generations, from, to, &chunk.events).await?;
+        self.apply(group, &generations, from, to, &chunk).await?;
         let (took, events) = (started.elapsed(), u32::try_from(chunk.events.len()).unwrap_or(u32::MAX));
         histogram!("quittance_projection_batch_events").record(events);
         histogram!("quittance_projection_apply_seconds").record(took);
-        tell(&generations, to.position, chunk.behind);
+        let fills_hole = self.fills_hole(chunk.source);
+        for Generation { name, .. } in generations {
+            gauge!("quittance_projection_position", "projection" => name).set(to.position as f64);
+            gauge!("quittance_projection_lag_events", "projection" => name).set(chunk.behind as f64);
+            counter!("quittance_projection_events_total", "projection" => name).increment(events.into());
+            counter!("quittance_projection_holes_filled_total", "projection" => name)
+                .increment(fills_hole.into());
+        }
         Ok(Step { to, took, events })
     }
 
@@ -262,40 +381,46 @@ impl Runner {
         generations: &[Generation],
         from: Checkpoint,
         to: Checkpoint,
-        events: &[Decoded],
+        chunk: &Chunk,
     ) -> Result<(), Failure> {
         let mut work = checkpoint::begin(&self.read).await.map_err(Failure::Read)?;
-        let there = checkpoint::advance(&mut work, generations, from, to).await.map_err(Failure::Read)?;
-        if !there {
-            return Err(Failure::Moved);
+        let moving = checkpoint::advance(&mut work, generations, from, to, self.fills_hole(chunk.source));
+        match moving.await {
+            Ok(true) => {}
+            Ok(false) => return Err(Failure::Moved),
+            // Another process is at it.
+            Err(error) if is_lock_timeout(&error) && group.iter().all(|one| !one.is_ours) => {
+                return Err(Failure::Moved);
+            }
+            Err(error) => return Err(Failure::Read(error)),
         }
         let mut halted = parked::halted(&mut work, generations).await.map_err(Failure::Read)?;
         for (member, one) in group.iter().enumerate() {
             let queue = Queue::of(halted.remove(&one.generation).unwrap_or_default());
             let applied = if group.len() == 1 {
-                one.apply_alone(&mut work, queue, events).await
+                one.apply_alone(&mut work, queue, &chunk.events).await
             } else {
-                one.apply_together(&mut work, queue, events).await
+                one.apply_together(&mut work, queue, &chunk.events).await
             };
             applied.map_err(|error| Failure::Apply { member, error })?;
         }
-        // No ghost of a lost history gets in: the log may have been restored to an older copy meanwhile.
-        if self.log.leaf_hash(to.position).await.map_err(Failure::Log)? != Some(to.leaf_hash) {
-            return Err(ChunkError::HistoryMismatch(to.position).into());
-        }
+        self.compare(to, chunk).await?;
         work.commit().await.map_err(Failure::Commit)
     }
 
-    /// Takes a generation out of its group: it goes on alone, in small steps.
-    fn step_aside(&self, one: &mut Running<'_>, error: &ApplyError) {
-        one.limit = (one.limit / 2).clamp(1, EVENTS_CAREFUL);
-        one.alone = true;
-        tracing::warn!(
-            error = error as &dyn Error,
-            projection = one.generation.name,
-            position = one.checkpoint.map(|at| at.position),
-            "a projection can't apply a batch, and runs alone"
-        );
+    /// Lets no ghost of a lost history in: the log may have been restored to an older copy meanwhile, and
+    /// the broker may bring anything.
+    async fn compare(&self, to: Checkpoint, chunk: &Chunk) -> Result<(), Failure> {
+        let is_there = match chunk.source {
+            Source::Broker => self.log.has(chunk.events.iter().map(|event| &event.entry)).await,
+            Source::Log => self.log.leaf_hash(to.position).await.map(|there| there == Some(to.leaf_hash)),
+        };
+        if is_there.map_err(Failure::Log)? { Ok(()) } else { Err(Failure::Ghost) }
+    }
+
+    /// Tells whether events from there should have come from the broker.
+    fn fills_hole(&self, source: Source) -> bool {
+        source == Source::Log && self.broker.carries_events()
     }
 
     /// Stops a generation: what it would apply is another history, or can't be read.
@@ -326,110 +451,20 @@ impl Runner {
         });
     }
 
-    /// Tries parked events again and again, so that rows come right by themselves once the cause is gone.
-    async fn retry_parked(&self) {
-        let mut waits: BTreeMap<&'static str, (Instant, Duration)> = BTreeMap::new();
-        loop {
-            tokio::time::sleep(RETRIES.0).await;
-            let Ok(parked) = parked::counts(&self.read).await else { continue };
-            for projection in &self.projections {
-                let name = projection.name();
-                let keys = parked.get(name).copied().unwrap_or(0);
-                gauge!("quittance_projection_parked_keys", "projection" => name).set(gauge_value(keys));
-                let (due, last) = waits.get(name).copied().unwrap_or((Instant::now(), RETRIES.0));
-                if keys > 0 && due <= Instant::now() {
-                    let started = Instant::now();
-                    let wait =
-                        if self.retry_parked_of(projection.as_ref()).await { RETRIES.0 } else { last * 2 };
-                    let wait = wait.min(RETRIES.1);
-                    waits.insert(name, (Instant::now() + wait.max(started.elapsed() * RETRY_SHARE), wait));
-                }
-            }
-        }
-    }
-
-    /// Tries a projection's parked events again; tells whether any keys were freed.
-    async fn retry_parked_of(&self, projection: &dyn Projection) -> bool {
-        let name = projection.name();
-        counter!("quittance_projection_parked_retries_total", "projection" => name).increment(1);
-        match parked::retry(&self.read, &self.log, &self.vault, projection, None).await {
-            Ok(0) => false,
-            Ok(keys) => {
-                tracing::info!(projection = name, keys, "parked keys are free again");
-                true
-            }
-            Err(error) => {
-                tracing::warn!(projection = name, error = format!("{error:#}"), "parked events wait on");
-                false
+    /// Tells the metrics how old the oldest event is that a generation has not applied.
+    async fn tell_ages(&self, running: &[Running<'_>]) {
+        let places: BTreeSet<u64> = running.iter().filter_map(|one| Some(one.checkpoint?.position)).collect();
+        for place in places {
+            let Ok(age) = self.log.age_behind(place).await else { return };
+            for one in running.iter().filter(|one| one.checkpoint.is_some_and(|at| at.position == place)) {
+                gauge!("quittance_projection_age_seconds", "projection" => one.generation.name).set(age);
             }
         }
     }
 }
 
-/// A generation at work.
-struct Running<'a> {
-    projection: &'a dyn Projection,
-    generation: Generation,
-    /// `None`: another process has moved it, and it is not known where to.
-    checkpoint: Option<Checkpoint>,
-    /// Whether its row says that it is near the log's end; `None` if it is not known to say either.
-    settled: Option<bool>,
-    /// Why it is stopped.
-    stopped: Option<String>,
-    /// Whether it has failed in a group, and runs alone now.
-    alone: bool,
-    /// How many events its next transaction takes at most.
-    limit: u32,
-    pause: Pause,
-}
-
-impl Running<'_> {
-    fn is_astray(&self) -> bool {
-        self.checkpoint.is_none()
-    }
-
-    /// Pauses, then goes on in smaller steps: perhaps it is the size of a step that fails.
-    fn wait(&mut self) {
-        self.pause.begin();
-        self.limit = (self.limit / 2).clamp(1, EVENTS_CAREFUL);
-        counter!("quittance_projection_retries_total", "projection" => self.generation.name).increment(1);
-    }
-
-    /// Applies events in a transaction that others share: any failure is everybody's.
-    async fn apply_together(
-        &self,
-        work: &mut sqlx::PgConnection,
-        mut queue: Queue,
-        events: &[Decoded],
-    ) -> Result<(), ApplyError> {
-        let admitted = queue.admit(self.projection, events);
-        if !admitted.is_empty() {
-            self.generation.enter(work).await?;
-            self.projection.apply(work, &admitted).await?;
-            generation::leave(work).await?;
-        }
-        if queue.has_grown() {
-            queue.save(work, self.generation).await?;
-        }
-        Ok(())
-    }
-
-    /// Applies events in a transaction of its own: what can't be applied is parked.
-    async fn apply_alone(
-        &self,
-        work: &mut sqlx::PgConnection,
-        mut queue: Queue,
-        events: &[Decoded],
-    ) -> Result<(), ApplyError> {
-        self.generation.enter(work).await?;
-        queue.apply_in_halves(work, self.projection, events).await?;
-        generation::leave(work).await?;
-        if queue.has_grown() {
-            queue.save(work, self.generation).await?;
-        }
-        Ok(())
-    }
-}
+/// Generations that go on together.
+type Members<'r, 'a> = Vec<&'r mut Running<'a>>;
 
 /// What one transaction did.
 struct Step {
@@ -444,6 +479,9 @@ enum Failure {
     /// Another process has moved a checkpoint.
     #[error("checkpoint was moved by another process")]
     Moved,
+    /// The log does not have the events, or not any more.
+    #[error("log does not have the events")]
+    Ghost,
     /// Going on would be wrong.
     #[error("{0}")]
     Stop(String),
@@ -468,47 +506,20 @@ enum Failure {
 impl From<ChunkError> for Failure {
     fn from(error: ChunkError) -> Self {
         match error {
-            ChunkError::HistoryMismatch(_) => Self::Stop(error.to_string()),
+            ChunkError::Ghost => Self::Ghost,
             ChunkError::Unreadable(cause) => Self::Stop(cause.to_string()),
             ChunkError::Away(cause) => Self::Log(cause),
         }
     }
 }
 
-/// Pauses that grow while failures go on.
-#[derive(Default)]
-struct Pause {
-    last: Option<Duration>,
-    until: Option<Instant>,
+fn queue(Generation { name, number }: Generation) -> String {
+    queue_name(name, number)
 }
 
-impl Pause {
-    fn longer(&mut self) -> Duration {
-        let next = self.last.map_or(PAUSES.0, |last| (last * 2).min(PAUSES.1));
-        self.last = Some(next);
-        next
-    }
-
-    fn begin(&mut self) {
-        self.until = Some(Instant::now() + self.longer());
-    }
-
-    fn is_over(&self) -> bool {
-        self.until.is_none_or(|until| until <= Instant::now())
-    }
-}
-
-/// Puts generations that stand at one checkpoint together; those furthest behind come first.
-fn groups<'r, 'a>(running: &'r mut [Running<'a>]) -> Vec<Vec<&'r mut Running<'a>>> {
-    let mut groups: BTreeMap<(u64, LeafHash, Option<Generation>), Vec<&mut Running<'a>>> = BTreeMap::new();
-    for one in running {
-        let Some(Checkpoint { position, leaf_hash }) = one.checkpoint else { continue };
-        if one.stopped.is_none() && one.pause.is_over() {
-            let alone = one.alone.then_some(one.generation);
-            groups.entry((position, leaf_hash, alone)).or_default().push(one);
-        }
-    }
-    groups.into_values().collect()
+/// Returns how often to look where generations stand: more often where others are at work.
+fn refresh_after(running: &[Running<'_>]) -> Duration {
+    if running.iter().all(|one| one.is_ours) { REFRESH_EVERY } else { PATIENCE }
 }
 
 /// Returns where a group stands, and how many events it may take.
@@ -517,50 +528,18 @@ fn start_of(group: &[&mut Running<'_>]) -> Option<(Checkpoint, u32)> {
     Some((from, group.iter().map(|one| one.limit).min()?))
 }
 
-/// Finds how many events the next transaction may take: more until one is full or takes too long.
-fn next_limit(limit: u32, events: u32, took: Duration) -> u32 {
-    if took > TRANSACTION_TARGET && events > EVENTS_CAREFUL {
-        events / 2
-    } else if events >= limit {
-        limit.saturating_mul(2).min(EVENTS_MAX)
-    } else {
-        limit
+/// Lets go of what is committed, and of nothing else.
+fn settle(running: &[Running<'_>], inbox: &mut Inbox) {
+    for one in running {
+        if let Some(at) = one.checkpoint {
+            inbox.settle(&queue(one.generation), at.position);
+        }
     }
+    let applied = running.iter().filter_map(|one| Some(one.ready()?.position)).min();
+    inbox.forget(applied.unwrap_or(0));
 }
 
-/// Tells the metrics where generations stand.
-fn tell(generations: &[Generation], position: u64, behind: u64) {
-    for Generation { name, .. } in generations {
-        gauge!("quittance_projection_position", "projection" => *name).set(gauge_value(position));
-        gauge!("quittance_projection_lag_events", "projection" => *name).set(gauge_value(behind));
-    }
-}
-
-/// Metrics are floating point; positions are exact in them up to 2^53.
-const fn gauge_value(number: u64) -> f64 {
-    number as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_grow_while_they_are_quick_and_shrink_while_they_are_slow() {
-        let (quick, slow) = (Duration::from_millis(5), Duration::from_millis(50));
-        assert_eq!(next_limit(1, 1, quick), 2);
-        assert_eq!(next_limit(600, 600, quick), EVENTS_MAX);
-        assert_eq!(next_limit(1000, 3, quick), 1000);
-        assert_eq!(next_limit(1000, 1000, slow), 500);
-        // A machine that is slow all the time does not come to a standstill.
-        assert_eq!(next_limit(100, 100, slow), 200);
-        assert_eq!(next_limit(1, 1, slow), 2);
-    }
-
-    #[test]
-    fn pauses_grow_to_their_limit() {
-        let mut pause = Pause::default();
-        let pauses: Vec<_> = (0..8).map(|_| pause.longer().as_millis()).collect();
-        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
-    }
+/// Tells whether a lock was not to be had in time.
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }

@@ -45,7 +45,8 @@ pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the key is what the program is asked for")]
 async fn act(place: &Place, log_url: &str, action: Action) -> anyhow::Result<()> {
     let options = database::options(log_url, "quittance api-keys")?;
-    let start = |options| CommandApi::start(options, place.secrets()?.keys, Clock::system(), QUEUE_WAIT_MAX);
+    let start =
+        |options| CommandApi::start(options, place.secrets()?.keys, Clock::system(), QUEUE_WAIT_MAX, None);
     match action {
         Action::List => list(&database::pool(options, 1)).await,
         Action::Create { role, merchant } => {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -76,9 +77,9 @@ struct Up {
     /// Where queries are listened for.
     #[arg(long, env = "QUITTANCE_QUERY_ADDR", default_value = "127.0.0.1:8081")]
     query_addr: SocketAddr,
-    /// What carries events to the read models.
-    #[arg(long, env = "QUITTANCE_BROKER", default_value = "embedded", value_parser = ["embedded"])]
-    broker: String,
+    /// What carries events to the read models: `embedded`, or the URL of a RabbitMQ (`amqp://…`, `amqps://…`).
+    #[arg(long, env = "QUITTANCE_BROKER", hide_env_values = true, default_value = "embedded", value_parser = broker)]
+    broker: Broker,
     /// How many milliseconds the oldest command may have waited when a new one is still taken; then 503.
     #[arg(long, env = "QUITTANCE_QUEUE_WAIT_MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     queue_wait_ms: u64,
@@ -94,6 +95,25 @@ struct Up {
     /// Allows a clock that can be moved.
     #[arg(long)]
     allow_test_clock: bool,
+}
+
+/// What carries events to the read models.
+#[derive(Clone)]
+enum Broker {
+    Embedded,
+    Url(String),
+}
+
+fn broker(given: &str) -> Result<Broker, String> {
+    match given {
+        "embedded" => Ok(Broker::Embedded),
+        url => match RabbitBroker::new(url) {
+            Ok(_) => Ok(Broker::Url(url.to_owned())),
+            Err(_) => {
+                Err("neither `embedded` nor a URL like amqp://user:password@host:5672/vhost".to_owned())
+            }
+        },
+    }
 }
 
 #[derive(Subcommand)]
@@ -181,6 +201,10 @@ fn up_options(place: Place, up: Up) -> up::Options {
         database_url: place.database_url,
         read_database_url: place.read_database_url,
         pg_bin: up.pg_bin,
+        amqp_url: match up.broker {
+            Broker::Embedded => None,
+            Broker::Url(url) => Some(url),
+        },
         command_addr: up.command_addr,
         query_addr: up.query_addr,
         queue_wait_max: Duration::from_millis(up.queue_wait_ms),

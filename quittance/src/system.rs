@@ -1,14 +1,15 @@
 //! The parts of a ledger in one process: command API, projectors, query API, on one or two databases.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api_kit::serve;
 use command_api::keys::LedgerKeys;
+use command_api::relay::Relay;
 use command_api::service::CommandApi;
-use event_store::broker::EmbeddedBroker;
+use event_store::broker;
+use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use event_store::migrate::{DatabaseRole, Roles};
 use event_store::{database, key_check, migrate};
@@ -34,6 +35,8 @@ pub struct SystemConfig {
     pub role_prefix: Option<String>,
     /// Keys and passwords.
     pub secrets: Secrets,
+    /// A RabbitMQ that carries events to the read models; without one they follow the log alone.
+    pub amqp_url: Option<String>,
     /// The clock.
     pub clock: Clock,
     /// How long the oldest command may have waited when a new one is still taken.
@@ -70,6 +73,7 @@ impl System {
             read_url,
             role_prefix,
             secrets,
+            amqp_url,
             clock,
             queue_wait_max,
             command_addr,
@@ -92,7 +96,20 @@ impl System {
         let mut parts = JoinSet::new();
 
         let log = database::options(&as_role(&log_url, DatabaseRole::Command)?, "quittance command-api")?;
-        let command_api = CommandApi::start(log, secrets.keys.clone(), clock.clone(), queue_wait_max)?;
+        let relay = match &amqp_url {
+            Some(url) => Some(Relay::new(log.clone(), RabbitBroker::new(url)?)),
+            None => None,
+        };
+        let health = relay.as_ref().map(Relay::health);
+        let command_api =
+            CommandApi::start(log, secrets.keys.clone(), clock.clone(), queue_wait_max, health)?;
+        if let Some(relay) = relay {
+            let stop = token.clone();
+            parts.spawn(async move {
+                relay.run(stop).await;
+                Ok(())
+            });
+        }
         let (command_addr, query_addr) = (command_listener.local_addr()?, query_listener.local_addr()?);
         let (router, stop) = (command_api.router(), token.clone());
         parts.spawn(async move { Ok(serve::serve(command_listener, router, stop).await?) });
@@ -108,7 +125,7 @@ impl System {
             database::options(&as_role(&read_url, DatabaseRole::Projector)?, "quittance projectors")?;
         let log_pool = database::pool(log_options, 4);
         let runner = Runner::new(RunnerConfig {
-            broker: Arc::new(EmbeddedBroker::new(log_pool.clone())),
+            broker: broker::open(amqp_url.as_deref())?,
             log: log_pool,
             read: database::pool(read_options, 8),
             master_key: secrets.keys.master_key(),

@@ -39,6 +39,8 @@ pub struct Options {
     pub read_database_url: Option<String>,
     /// Where PostgreSQL's programs are.
     pub pg_bin: Option<PathBuf>,
+    /// A RabbitMQ that carries events to the read models.
+    pub amqp_url: Option<String>,
     /// Where commands are listened for.
     pub command_addr: SocketAddr,
     /// Where queries are listened for.
@@ -100,13 +102,14 @@ async fn start(
         log_url: log_url.clone(),
         role_prefix: None,
         secrets: Secrets::load_or_create(&data.secrets(), log_is_new)?,
+        amqp_url: options.amqp_url.clone(),
         clock: options.clock.clone(),
         queue_wait_max: options.queue_wait_max,
         command_addr: options.command_addr,
         query_addr: options.query_addr,
     })
     .await?;
-    let credentials = credentials(&system, data, log_url).await?;
+    let credentials = credentials(&system, data, log_url, options.amqp_url.clone()).await?;
     Ok((system, credentials))
 }
 
@@ -180,7 +183,12 @@ async fn create_database(server_url: &str) -> anyhow::Result<()> {
 }
 
 /// Reads the API keys of earlier starts, or mints them; the addresses are today's.
-async fn credentials(system: &System, data: &DataDir, database_url: String) -> anyhow::Result<Credentials> {
+async fn credentials(
+    system: &System,
+    data: &DataDir,
+    database_url: String,
+    amqp_url: Option<String>,
+) -> anyhow::Result<Credentials> {
     let (operator, auditor, analyst) = match Credentials::load(data.path()) {
         Ok(known) if are_live(&known, &database_url).await? => (known.operator, known.auditor, known.analyst),
         _ => (
@@ -196,7 +204,7 @@ async fn credentials(system: &System, data: &DataDir, database_url: String) -> a
         command_url: format!("http://{}", system.command_addr),
         query_url: format!("http://{}", system.query_addr),
         database_url,
-        amqp_url: None,
+        amqp_url,
     };
     credentials.save(&data.credentials())?;
     Ok(credentials)

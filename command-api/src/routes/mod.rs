@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::gateway::Gateway;
+use crate::relay::RelayHealth;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -69,6 +70,7 @@ impl Readiness for Gateway {
         if !self.executor.is_running() {
             reasons.push("executor_ended".to_owned());
         }
+        reasons.extend(self.relay.as_ref().and_then(RelayHealth::stopped));
         reasons
     }
 }
