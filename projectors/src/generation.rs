@@ -47,9 +47,54 @@ pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Resu
             .fetch_optional(&mut *work)
             .await?;
         if known.is_none() {
-            make(&mut work, Generation { name: projection.name(), number: 1 }, projection.tables()).await?;
+            let first = Generation { name: projection.name(), number: 1 };
+            make(&mut work, first, true, projection.tables()).await?;
         }
     }
+    work.commit().await
+}
+
+/// Begins the next generation of a read model, beside the live one.
+pub(crate) async fn begin_next(
+    read: &PgPool,
+    projection: &dyn Projection,
+) -> Result<Generation, sqlx::Error> {
+    let mut work = read.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GENERATIONS_LOCK).execute(&mut *work).await?;
+    let (number,): (i32,) =
+        sqlx::query_as("SELECT coalesce(max(generation), 0) + 1 FROM projections WHERE name = $1")
+            .bind(projection.name())
+            .fetch_one(&mut *work)
+            .await?;
+    let next = Generation { name: projection.name(), number };
+    make(&mut work, next, false, projection.tables()).await?;
+    work.commit().await?;
+    Ok(next)
+}
+
+/// Drops a generation that is not live, with all that was parked in it.
+pub(crate) async fn drop_idle(read: &PgPool, generation: Generation) -> Result<(), sqlx::Error> {
+    let mut work = read.begin().await?;
+    // Somebody may still read its tables: rather wait than hold others up behind us.
+    work.execute("SET LOCAL lock_timeout = '2s'").await?;
+    let dropped = sqlx::query("DELETE FROM projections WHERE name = $1 AND generation = $2 AND NOT active")
+        .bind(generation.name)
+        .bind(generation.number)
+        .execute(&mut *work)
+        .await?;
+    if dropped.rows_affected() == 0 {
+        return Ok(());
+    }
+    for table in ["parked_keys", "parked_events"] {
+        let delete = format!("DELETE FROM {table} WHERE name = $1 AND generation = $2");
+        sqlx::query(AssertSqlSafe(delete))
+            .bind(generation.name)
+            .bind(generation.number)
+            .execute(&mut *work)
+            .await?;
+    }
+    let schema = identifier(&generation.schema());
+    work.execute(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))).await?;
     work.commit().await
 }
 
@@ -57,14 +102,16 @@ pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Resu
 async fn make(
     work: &mut PgConnection,
     generation: Generation,
+    active: bool,
     tables: &'static str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO projections (name, generation, active, position, leaf_hash, status)
-         VALUES ($1, $2, true, 0, $3, 'catching_up')",
+         VALUES ($1, $2, $3, 0, $4, CASE WHEN $3 THEN 'catching_up' ELSE 'rebuilding' END)",
     )
     .bind(generation.name)
     .bind(generation.number)
+    .bind(active)
     .bind(LeafHash::ZERO.0.as_slice())
     .execute(&mut *work)
     .await?;
@@ -100,6 +147,6 @@ async fn readers(work: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     Ok(known.into_iter().map(|(name,)| name).collect())
 }
 
-fn identifier(name: &str) -> String {
+pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

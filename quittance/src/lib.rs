@@ -3,7 +3,7 @@
 //! Modules in reading order: [`cli`], what the command line says; [`up`], the running system, made of
 //! [`data_dir`], the folder that it holds, [`private_postgres`], the database that it brings along where it
 //! is given none, [`secrets`] and [`credentials`], and [`system`], its parts in one process; [`demo`],
-//! traffic for it; and what auditors and operators run beside it: [`audit`], [`api_keys`], [`parked`].
+//! traffic for it; and what auditors and operators run beside it: [`audit`], [`api_keys`], [`parked`], [`rebuild`].
 
 pub mod api_keys;
 pub mod audit;
@@ -17,6 +17,7 @@ pub mod migrate_command;
 pub mod parked;
 pub mod place;
 pub mod private_postgres;
+pub mod rebuild;
 pub mod secrets;
 pub mod start_screen;
 pub mod system;

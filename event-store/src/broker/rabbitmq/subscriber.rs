@@ -47,6 +47,9 @@ pub(super) async fn run(
     let mut pause: Option<Duration> = None;
     loop {
         let wanted = queues.borrow_and_update().clone();
+        if wanted.is_empty() && declared.is_empty() && queues.changed().await.is_ok() {
+            continue;
+        }
         let dropped: Vec<String> = declared.difference(&wanted).cloned().collect();
         declared.extend(wanted.iter().cloned());
         let ended = tokio::select! {
