@@ -11,6 +11,7 @@ use event_store::broker::chunk::{Chunk, Header, Malformed};
 use event_store::broker::rabbitmq::Receipt;
 use event_store::reader::{Checkpoint, LogEntry};
 use metrics::counter;
+use tokio::sync::mpsc;
 
 /// Chunks and the receipts of the messages that brought them.
 #[derive(Default)]
@@ -21,19 +22,34 @@ pub(crate) struct Inbox {
 }
 
 /// What one queue has brought.
-#[derive(Default)]
 struct Received {
     /// Messages that are not acknowledged, in the order of their coming, and the last event in each.
     open: VecDeque<(u64, Receipt)>,
     /// The last event that it has ever brought.
     furthest: u64,
+    /// What is to be acknowledged.
+    done: mpsc::UnboundedSender<Receipt>,
+}
+
+impl Received {
+    /// Begins with a task that acknowledges, in order: one acknowledgement overtaken by a later one is an
+    /// error. Nobody waits for it, since a connection that hangs must not hold the read models up.
+    fn begin() -> Self {
+        let (done, mut committed) = mpsc::unbounded_channel::<Receipt>();
+        tokio::spawn(async move {
+            while let Some(receipt) = committed.recv().await {
+                receipt.acknowledge().await;
+            }
+        });
+        Self { open: VecDeque::new(), furthest: 0, done }
+    }
 }
 
 impl Inbox {
     /// Takes a message in.
     pub(crate) fn take_in(&mut self, delivery: Delivery) {
         let Delivery { queue, body, receipt } = delivery;
-        let received = self.queues.entry(Arc::clone(&queue)).or_default();
+        let received = self.queues.entry(Arc::clone(&queue)).or_insert_with(Received::begin);
         let header = match Header::read(&body) {
             Ok((header, rest)) => keep(&mut self.chunks, header, rest).map(|()| header),
             Err(malformed) => Err(malformed),
@@ -95,13 +111,13 @@ impl Inbox {
     /// Acknowledges what a queue has brought up to a position, which its read model has committed.
     pub(crate) fn settle(&mut self, queue: &str, position: u64) {
         let Some(received) = self.queues.get_mut(queue) else { return };
-        let mut done = None;
+        let mut last = None;
         while let Some((_, receipt)) = received.open.pop_front_if(|(to, _)| *to <= position) {
-            done = Some(receipt);
+            last = Some(receipt);
         }
-        if let Some(receipt) = done {
-            // On its own: a connection that hangs must not hold the read models up.
-            tokio::spawn(receipt.acknowledge());
+        if let Some(receipt) = last {
+            // The task ends with the process only.
+            let _ = received.done.send(receipt);
         }
     }
 
