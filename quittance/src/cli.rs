@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::credentials::Credentials;
-use crate::{api_keys, audit_command, demo, migrate_command, parked, place, rebuild, up};
+use crate::{api_keys, audit_command, bench, demo, migrate_command, parked, place, rebuild, up};
 
 /// A payment ledger: commands in, immutable events, read models and proofs out.
 #[derive(Parser)]
@@ -64,6 +64,9 @@ enum Command {
     /// Creates, lists and revokes API keys.
     #[command(subcommand)]
     ApiKeys(api_keys::Action),
+    /// Measures a running system, and audits its books afterwards.
+    #[command(subcommand)]
+    Bench(bench::Measure),
     /// Folds a read model anew beside the live one, compares the two and switches, with no downtime.
     Rebuild(rebuild::Which),
     /// Shows and retries what a read model could not apply.
@@ -182,6 +185,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(Audit::Verify) => return audit_command::verify(&place.into_database()).await,
         Command::Migrate { role_prefix } => migrate_command::run(&place.into_database(), role_prefix).await?,
         Command::ApiKeys(action) => api_keys::run(&place.into_database(), action).await?,
+        Command::Bench(measure) => bench::run(&place.into_database(), measure).await?,
         Command::Rebuild(which) => rebuild::run(&place.into_database(), which).await?,
         Command::Parked(action) => parked::run(&place.into_database(), action).await?,
     }

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use event_store::entropy;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::{Caller, text};
 use crate::credentials::Credentials;
 
 const CLIENTS: usize = 12;
@@ -66,56 +67,6 @@ pub async fn run(
         eprintln!("\r{}", tally.line(started.elapsed()));
     }
     Ok(())
-}
-
-/// Sends commands.
-#[derive(Clone)]
-struct Caller {
-    http: reqwest::Client,
-    command_url: String,
-    operator: String,
-}
-
-impl Caller {
-    fn new(credentials: &Credentials) -> Self {
-        Self {
-            http: reqwest::Client::new(),
-            command_url: credentials.command_url.clone(),
-            operator: credentials.operator.clone(),
-        }
-    }
-
-    /// Sends one command; a 503 says that it did not run, so it is sent again.
-    async fn post(&self, key: &str, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
-        let idempotency_key = entropy::uuid().to_string();
-        loop {
-            let sent = self
-                .http
-                .post(format!("{}{path}", self.command_url))
-                .bearer_auth(key)
-                .header("Idempotency-Key", &idempotency_key)
-                .json(body)
-                .send()
-                .await?;
-            let status = sent.status().as_u16();
-            let answer = sent.json().await?;
-            if status != 503 {
-                return Ok((status, answer));
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    async fn create(&self, path: &str, body: Value) -> anyhow::Result<Value> {
-        let (status, answer) = self
-            .post(&self.operator, path, &body)
-            .await
-            .with_context(|| format!("POST {path} got no answer"))?;
-        if !(200..300).contains(&status) {
-            bail!("POST {path} was refused with {status} {}", answer["code"]);
-        }
-        Ok(answer)
-    }
 }
 
 /// The demo's clients and merchants, and payments that something can still be done with.
@@ -246,10 +197,6 @@ impl Tally {
 
 fn money(amount: usize, currency: &str) -> Value {
     json!({ "amount": amount, "currency": currency })
-}
-
-fn text(value: &Value) -> anyhow::Result<String> {
-    value.as_str().map(str::to_owned).context("an answer lacks what it should have")
 }
 
 /// Draws a number below a limit.

@@ -3,11 +3,14 @@
 //! Modules in reading order: [`cli`], what the command line says; [`up`], the running system, made of
 //! [`data_dir`], the folder that it holds, [`private_postgres`], the database that it brings along where it
 //! is given none, [`secrets`] and [`credentials`], and [`system`], its parts in one process; [`demo`],
-//! traffic for it; and what auditors and operators run beside it: [`audit`], [`api_keys`], [`parked`], [`rebuild`].
+//! traffic for it; and what auditors and operators run beside it: [`audit`], [`api_keys`], [`parked`],
+//! [`rebuild`]; [`bench`] measures.
 
 pub mod api_keys;
 pub mod audit;
 pub mod audit_command;
+pub mod bench;
+mod caller;
 pub mod cli;
 pub mod credentials;
 pub mod data_dir;

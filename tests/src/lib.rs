@@ -10,7 +10,11 @@
 pub mod answer;
 pub mod cluster;
 pub mod ledger;
+pub mod load;
 pub mod people;
+pub mod proxy;
 
 pub use answer::Answer;
 pub use ledger::TestLedger;
+pub use load::{Load, Sent};
+pub use proxy::Proxy;
