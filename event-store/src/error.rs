@@ -84,7 +84,7 @@ impl StoreError {
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
-            ["08", "28", "3D", "40", "53", "57P", "55P03", "25P03", "25006"]
+            ["08", "28", "3D", "40", "53", "55000", "57P", "55P03", "25P03", "25006"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),

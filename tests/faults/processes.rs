@@ -1,0 +1,317 @@
+//! Several processes of each kind on one log: each may be killed or stalled.
+
+use std::time::{Duration, Instant};
+
+use event_store::entropy;
+use ledger_tests::broker::vhost;
+use ledger_tests::services::{Deployment, Launch, Programs, Service};
+use ledger_tests::{Answer, Load, Sent};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+
+pub(crate) const PROGRAMS: Programs = Programs {
+    quittance: env!("CARGO_BIN_EXE_quittance-under-test"),
+    command_api: env!("CARGO_BIN_EXE_command-api-under-test"),
+    projectors: env!("CARGO_BIN_EXE_projectors-under-test"),
+    query_api: env!("CARGO_BIN_EXE_query-api-under-test"),
+};
+
+/// How long anything may take that happens by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A deployment with its running services.
+pub(crate) struct Cast {
+    pub(crate) deployment: Deployment,
+    pub(crate) command_apis: Vec<Service>,
+    pub(crate) projectors: Vec<Service>,
+    pub(crate) query_api: Service,
+    pub(crate) operator: String,
+    http: reqwest::Client,
+}
+
+impl Cast {
+    pub(crate) async fn start(
+        deployment: Deployment,
+        amqp_url: Option<&str>,
+        command_apis: usize,
+        projectors: usize,
+    ) -> Self {
+        let on_broker = |launch: Launch| match amqp_url {
+            Some(url) => launch.with("--amqp-url", url),
+            None => launch,
+        };
+        let mut cast = Self {
+            operator: deployment.operator(),
+            query_api: deployment.query_api().start().await,
+            deployment,
+            command_apis: Vec::new(),
+            projectors: Vec::new(),
+            http: reqwest::Client::new(),
+        };
+        for _ in 0..command_apis {
+            cast.command_apis.push(on_broker(cast.deployment.command_api()).start().await);
+        }
+        for _ in 0..projectors {
+            cast.projectors.push(on_broker(cast.deployment.projectors()).start().await);
+        }
+        for service in cast.command_apis.iter().chain(&cast.projectors).chain([&cast.query_api]) {
+            service.ready().await;
+        }
+        cast
+    }
+
+    /// Sends a command to one of the command APIs until it is known what became of it.
+    pub(crate) async fn post(&self, server: usize, path: &str, body: Value) -> Answer {
+        let key = entropy::uuid().to_string();
+        let began = Instant::now();
+        loop {
+            let request = self
+                .http
+                .post(format!("{}{path}", self.command_apis[server].url))
+                .bearer_auth(&self.operator)
+                .header("Idempotency-Key", &key)
+                .json(&body);
+            let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+            if !matches!(answer.status, 503 | 504) || began.elapsed() > PATIENCE {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Opens a client with money; returns its id.
+    pub(crate) async fn client(&self, amount: i64) -> String {
+        let client = self.post(0, "/v1/clients", json!({ "name": "Ada Lovelace" })).await.expect(201);
+        let id = client.text_of("id");
+        self.deposit(&id, amount).await.expect(200);
+        id
+    }
+
+    pub(crate) async fn deposit(&self, client: &str, amount: i64) -> Answer {
+        let body = json!({ "amount": { "amount": amount, "currency": "EUR" } });
+        self.post(0, &format!("/v1/clients/{client}/deposits"), body).await
+    }
+
+    /// Asks for a client's balances, as of the log's head.
+    pub(crate) async fn balances(&self, client: &str) -> Answer {
+        let path = format!("{}/v1/clients/{client}/balances", self.query_api.url);
+        let head = self.head().await.to_string();
+        let request = self.http.get(path).bearer_auth(&self.operator).header("Ledger-Min-Position", head);
+        Answer::read(request.send().await.unwrap()).await.unwrap().expect(200)
+    }
+
+    pub(crate) async fn head(&self) -> i64 {
+        self.number("SELECT coalesce(max(position), 0) FROM events").await
+    }
+
+    /// Asks the database for a number, as its owner.
+    async fn number(&self, statement: &'static str) -> i64 {
+        let mut owner = PgConnection::connect(&self.deployment.database_url).await.unwrap();
+        let (number,): (i64,) = sqlx::query_as(statement).fetch_one(&mut owner).await.unwrap();
+        number
+    }
+
+    /// Waits until every read model is at the log's head.
+    pub(crate) async fn caught_up(&self) {
+        let began = Instant::now();
+        let head = self.head().await;
+        while self.number("SELECT min(position) FROM projections WHERE active").await < head {
+            assert!(began.elapsed() < PATIENCE, "the read models do not catch up");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Runs the program's own audit.
+    pub(crate) fn audit(&self) {
+        let output = self.deployment.quittance(&["audit", "verify"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    /// Rebuilds all read models; returns what the program says.
+    pub(crate) fn rebuild_all(&self) -> String {
+        let arguments = ["rebuild", "--all", "--role-prefix", ledger_tests::cluster::ROLE_PREFIX];
+        let output = self.deployment.quittance(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Stops everything, politely.
+    pub(crate) async fn stop(self) {
+        for service in self.command_apis.into_iter().chain(self.projectors).chain([self.query_api]) {
+            assert!(service.stop().await.success());
+        }
+    }
+}
+
+/// Returns a number out of a service's metrics, summed over its labels; 0 where it was never counted.
+async fn metric(service: &Service, name: &str) -> u64 {
+    let text = reqwest::get(format!("{}/metrics", service.url)).await.unwrap().text().await.unwrap();
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
+    });
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+}
+
+/// Waits until a service waits inside of a batch, with the log's lock.
+async fn wait_inside_batch(cast: &Cast) {
+    let began = Instant::now();
+    let inside = "SELECT count(*) FROM pg_locks AS held JOIN pg_locks AS waiting USING (pid)
+                  WHERE held.relation = 'log_lock'::regclass AND held.granted AND NOT waiting.granted";
+    while cast.number(inside).await == 0 {
+        assert!(began.elapsed() < PATIENCE, "no batch waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_command_apis_share_a_log_and_one_may_be_killed() {
+    let mut cast = Cast::start(Deployment::new(PROGRAMS).await, None, 2, 1).await;
+    let ada = cast.client(1_000).await;
+    let load = |server: usize| {
+        let sent = Sent::deposit(&cast.command_apis[server].url, &cast.operator, &ada);
+        Load::start(vec![sent; 6], Duration::ZERO, true)
+    };
+    let (first, second) = (load(0), load(1));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(first.answered() > 100 && second.answered() > 100, "only one of them works");
+    cast.command_apis.remove(1).kill();
+    let (before, killed) = (first.answered(), second.stop().await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(first.answered() > before + 50, "the other one has stopped, too");
+    let answered = first.stop().await + killed;
+
+    let statement = "SELECT count(*) FROM events WHERE type = 'client.deposited'";
+    let deposits = cast.number(statement).await - 1;
+    // What was under way when it was killed may have been committed, but not answered.
+    assert!((0..=6).contains(&(deposits - answered.cast_signed())), "{deposits} of {answered}");
+    let shown = cast.balances(&ada).await;
+    assert_eq!(shown.body["data"][0]["available"], 1_000 + 7 * deposits);
+    let gaps = "SELECT max(position) - count(*) FROM events";
+    assert_eq!(cast.number(gaps).await, 0);
+    cast.audit();
+    cast.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_stalled_inside_a_batch_holds_nobody_up_and_appends_nothing_of_it() {
+    let cast = Cast::start(Deployment::new(PROGRAMS).await, None, 2, 1).await;
+    let (ada, bob) = (cast.client(1_000).await, cast.client(1_000).await);
+
+    // Ada's row is held, so that the batch stands still with the log's lock; then the process does.
+    let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
+    let mut held = owner.begin().await.unwrap();
+    sqlx::query("SELECT FROM balances WHERE owner = $1 FOR UPDATE")
+        .bind(&ada)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let http = reqwest::Client::new();
+    let stalled = http
+        .post(format!("{}/v1/clients/{ada}/deposits", cast.command_apis[0].url))
+        .bearer_auth(&cast.operator)
+        .header("Idempotency-Key", "stalled")
+        .json(&json!({ "amount": { "amount": 555, "currency": "EUR" } }))
+        .send();
+    let stalled = tokio::spawn(stalled);
+    wait_inside_batch(&cast).await;
+    cast.command_apis[0].pause();
+    held.rollback().await.unwrap();
+
+    let began = Instant::now();
+    let body = json!({ "amount": { "amount": 7, "currency": "EUR" } });
+    cast.post(1, &format!("/v1/clients/{bob}/deposits"), body.clone()).await.expect(200);
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    // The other one goes on, also with what the stalled one has decided on.
+    cast.post(1, &format!("/v1/clients/{ada}/deposits"), body).await.expect(200);
+    let head = cast.head().await;
+    // Longer than a command may wait undecided.
+    tokio::time::sleep(Duration::from_secs(11).saturating_sub(began.elapsed())).await;
+    cast.command_apis[0].resume();
+    let answer = Answer::read(stalled.await.unwrap().unwrap()).await.unwrap();
+    assert!(matches!(answer.status, 503 | 504), "{}", answer.text);
+    cast.command_apis[0].ready().await;
+    assert_eq!(cast.head().await, head, "something of the stalled batch was appended");
+    assert_eq!(cast.balances(&ada).await.body["data"][0]["available"], 1_007);
+    // It works as before.
+    cast.deposit(&ada, 3).await.expect(200);
+    assert_eq!(cast.balances(&ada).await.body["data"][0]["available"], 1_010);
+    cast.audit();
+    cast.stop().await;
+}
+
+/// Two projector processes for the same read models, with or without a broker.
+async fn one_of_two_projectors_works(amqp_url: Option<&str>) {
+    const EVENTS: &str = "quittance_projection_events_total";
+    let mut cast = Cast::start(Deployment::new(PROGRAMS).await, amqp_url, 1, 2).await;
+    let ada = cast.client(1_000).await;
+    cast.caught_up().await;
+    let sent = Sent::deposit(&cast.command_apis[0].url, &cast.operator, &ada);
+    let load = Load::start(vec![sent; 4], Duration::from_millis(2), false);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    cast.caught_up().await;
+
+    let before = [metric(&cast.projectors[0], EVENTS).await, metric(&cast.projectors[1], EVENTS).await];
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = [metric(&cast.projectors[0], EVENTS).await, metric(&cast.projectors[1], EVENTS).await];
+    let applied = [after[0] - before[0], after[1] - before[1]];
+    assert!(applied.contains(&0), "both are at work: {applied:?}");
+    let active = usize::from(applied[0] == 0);
+    assert!(applied[active] > 100, "{applied:?}");
+
+    // Killed in the middle of its work, it is followed within a second.
+    cast.projectors.remove(active).kill();
+    let killed = Instant::now();
+    let head = cast.head().await;
+    while cast.number("SELECT min(position) FROM projections WHERE active").await <= head {
+        assert!(killed.elapsed() < Duration::from_secs(1), "nobody has taken over");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    load.stop().await;
+    cast.caught_up().await;
+    cast.audit();
+    cast.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_projectors_works_on_the_log_alone() {
+    one_of_two_projectors_works(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_projectors_works_on_rabbitmq() {
+    one_of_two_projectors_works(Some(&vhost().await.unwrap().amqp_url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_is_rebuilt_under_load_and_put_right() {
+    let vhost = vhost().await.unwrap();
+    let cast = Cast::start(Deployment::new(PROGRAMS).await, Some(&vhost.amqp_url), 1, 2).await;
+    let ada = cast.client(1_000).await;
+    let sent = Sent::deposit(&cast.command_apis[0].url, &cast.operator, &ada);
+    let load = Load::start(vec![sent; 4], Duration::from_millis(2), false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let said = cast.rebuild_all();
+    assert_eq!(said.matches("equal to the old one in all").count(), 5, "{said}");
+
+    let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
+    owner.execute("UPDATE client_account_2.client_balances SET available = available + 1").await.unwrap();
+    let said = cast.rebuild_all();
+    assert!(said.contains("client-account: generation 3"), "{said}");
+    assert!(said.contains("the old one was wrong in client_balances"), "{said}");
+    assert_eq!(said.matches("equal to the old one in all").count(), 4, "{said}");
+    load.stop().await;
+    cast.caught_up().await;
+    cast.audit();
+    // The queues of the old generations go with them.
+    let began = Instant::now();
+    loop {
+        let queues = vhost.queues().await;
+        let names: Vec<&str> = queues.iter().filter_map(|queue| queue["name"].as_str()).collect();
+        if names.len() == 5 && names.iter().all(|name| name.ends_with(".v3")) {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{names:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    cast.stop().await;
+}

@@ -1,0 +1,191 @@
+//! The log and the read models are restored to older copies under running processes and a full broker (I14).
+
+use std::time::{Duration, Instant};
+
+use ledger_tests::broker::vhost;
+use ledger_tests::services::Deployment;
+use ledger_tests::{Answer, Load, Sent};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::processes::{Cast, PROGRAMS};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Copies the database as it is, while its services go on.
+async fn copy(cast: &Cast, name: &str) {
+    let database = database_of(cast);
+    let dump = format!("CREATE DATABASE {name} TEMPLATE {database}");
+    // A template must have no other sessions: the services come back by themselves.
+    alone(cast, &[&dump]).await;
+}
+
+/// Puts a copy in the place of the database, under the running services.
+async fn restore(cast: &Cast, copy: &str) {
+    let database = database_of(cast);
+    let drop = format!("DROP DATABASE {database}");
+    let make = format!("CREATE DATABASE {database} TEMPLATE {copy}");
+    alone(cast, &[&drop, &make]).await;
+}
+
+/// Runs statements while nobody is connected to the database.
+async fn alone(cast: &Cast, statements: &[&str]) {
+    let database = database_of(cast);
+    let mut server = PgConnection::connect(&server_url(cast)).await.unwrap();
+    let close = format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false");
+    server.execute(AssertSqlSafe(close)).await.unwrap();
+    let began = Instant::now();
+    for statement in statements {
+        loop {
+            let kick = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+            );
+            server.execute(AssertSqlSafe(kick)).await.unwrap();
+            match server.execute(AssertSqlSafe((*statement).to_owned())).await {
+                Ok(_) => break,
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let open = format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true");
+    server.execute(AssertSqlSafe(open)).await.unwrap();
+}
+
+fn database_of(cast: &Cast) -> String {
+    let url = &cast.deployment.database_url;
+    url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned()
+}
+
+fn server_url(cast: &Cast) -> String {
+    cast.deployment.database_url.replace(&format!("/{}", database_of(cast)), "/postgres")
+}
+
+/// Tells in which schemas of read models an event is known by its reference or position.
+async fn rows_beyond(cast: &Cast, position: i64) -> i64 {
+    let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
+    let (rows,): (i64,) = sqlx::query_as("SELECT max(position) FROM projections")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    rows - position
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_restored_to_one_moment_go_on_and_no_ghost_gets_in() {
+    let vhost = vhost().await.unwrap();
+    let cast = Cast::start(Deployment::new(PROGRAMS).await, Some(&vhost.amqp_url), 1, 1).await;
+    let ada = cast.client(1_000).await;
+    cast.caught_up().await;
+    copy(&cast, "restored_together").await;
+    cast.caught_up().await;
+
+    // History that is going to be lost: some of it applied, some only in the queues.
+    cast.projectors[0].pause();
+    let load = Load::start(
+        vec![Sent::deposit(&cast.command_apis[0].url, &cast.operator, &ada); 4],
+        Duration::from_millis(2),
+        true,
+    );
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(load.stop().await > 20);
+    restore(&cast, "restored_together").await;
+    cast.projectors[0].resume();
+
+    // Another history in the place of the lost one.
+    for _ in 0..10 {
+        cast.deposit(&ada, 5).await.expect(200);
+    }
+    cast.caught_up().await;
+    let shown = cast.balances(&ada).await;
+    assert_eq!(shown.body["data"][0]["available"], 1_050, "{}", shown.text);
+    cast.audit();
+    // The relay is the one that had told of the lost history; it says so, until it is told to go on.
+    let began = Instant::now();
+    loop {
+        let reasons = cast.command_apis[0].not_ready().await;
+        if reasons.iter().any(|reason| reason.contains("history_mismatch at position")) {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{reasons:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cast.rebuild_all();
+    cast.command_apis[0].ready().await;
+    cast.deposit(&ada, 5).await.expect(200);
+    cast.caught_up().await;
+    cast.audit();
+    cast.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_older_than_the_read_models_stops_them_until_they_are_rebuilt() {
+    let vhost = vhost().await.unwrap();
+    let cast = Cast::start(Deployment::new(PROGRAMS).await, Some(&vhost.amqp_url), 1, 2).await;
+    let ada = cast.client(1_000).await;
+    cast.caught_up().await;
+    copy(&cast, "log_restored").await;
+    for _ in 0..30 {
+        cast.deposit(&ada, 7).await.expect(200);
+    }
+    cast.caught_up().await;
+    let lost = cast.head().await;
+    // Read models as they are, and a log of before: as if they stood on two servers.
+    let keep = keep_read_models(&cast).await;
+    restore(&cast, "log_restored").await;
+    put_back_read_models(&cast, &keep).await;
+    assert!(cast.head().await < lost);
+
+    let began = Instant::now();
+    let mismatch = format!("history_mismatch at position {lost}");
+    for service in [&cast.query_api, &cast.projectors[0], &cast.projectors[1]] {
+        loop {
+            let reasons = service.not_ready().await;
+            if reasons.iter().any(|reason| reason.contains(&mismatch)) {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{}: {reasons:?}", service.url);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    // New history up to and beyond the lost positions is not applied on top of the old.
+    for _ in 0..60 {
+        cast.deposit(&ada, 1).await.expect(200);
+    }
+    assert!(cast.head().await > lost);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(rows_beyond(&cast, lost).await, 0, "a stopped read model has moved");
+
+    let said = cast.rebuild_all();
+    assert!(said.contains("payment: generation 2 is live") && said.contains("another history"), "{said}");
+    for service in [&cast.query_api, &cast.projectors[0], &cast.projectors[1], &cast.command_apis[0]] {
+        service.ready().await;
+    }
+    cast.caught_up().await;
+    let shown: Answer = cast.balances(&ada).await;
+    assert_eq!(shown.body["data"][0]["available"], 1_060, "{}", shown.text);
+    cast.audit();
+    cast.stop().await;
+}
+
+/// Keeps the checkpoints as they are; returns them as one JSON text.
+async fn keep_read_models(cast: &Cast) -> String {
+    let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
+    let (kept,): (String,) = sqlx::query_as("SELECT json_agg(projections)::text FROM projections")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    kept
+}
+
+async fn put_back_read_models(cast: &Cast, kept: &str) {
+    let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
+    sqlx::query(
+        "UPDATE projections SET position = kept.position, leaf_hash = kept.leaf_hash
+         FROM json_populate_recordset(NULL::projections, $1::json) AS kept
+         WHERE projections.name = kept.name AND projections.generation = kept.generation",
+    )
+    .bind(kept)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+}
