@@ -14,7 +14,7 @@ static LOG: Migrator = sqlx::migrate!("../migrations/log");
 static READ: Migrator = sqlx::migrate!("../migrations/read");
 
 /// The version of what this program writes: a log that asks for a later one is not touched.
-const WRITER_VERSION: i32 = 1;
+pub(crate) const WRITER_VERSION: i32 = 1;
 
 /// How often roles are made anew when another migration met us there.
 const ROLE_ATTEMPTS: u32 = 20;
@@ -75,7 +75,7 @@ impl DatabaseRole {
     }
 
     /// What the role may do in the log's database.
-    const fn log_grants(self) -> &'static [&'static str] {
+    pub(crate) const fn log_grants(self) -> &'static [&'static str] {
         match self {
             Self::Command => &[
                 "UPDATE ON log_lock",
@@ -94,11 +94,31 @@ impl DatabaseRole {
     }
 
     /// What the role may do with where the read models stand.
-    const fn read_grants(self) -> &'static [&'static str] {
+    pub(crate) const fn read_grants(self) -> &'static [&'static str] {
         match self {
             Self::Projector => &["SELECT, INSERT, UPDATE, DELETE ON projections, parked_keys, parked_events"],
             Self::Query | Self::Auditor => &["SELECT ON projections, parked_keys, parked_events"],
             Self::Command | Self::Analyst => &[],
+        }
+    }
+
+    /// What the role must not be able to do in the log's database, whoever let it (I1, I9).
+    pub(crate) const fn log_bans(self) -> &'static [&'static str] {
+        match self {
+            Self::Command => &["UPDATE, DELETE, TRUNCATE ON events"],
+            Self::Projector | Self::Query | Self::Auditor | Self::Analyst => {
+                &["INSERT, UPDATE, DELETE, TRUNCATE ON events"]
+            }
+        }
+    }
+
+    /// What the role must not be able to do with where the read models stand (I9).
+    pub(crate) const fn read_bans(self) -> &'static [&'static str] {
+        match self {
+            Self::Projector => &[],
+            Self::Command | Self::Query | Self::Auditor | Self::Analyst => {
+                &["INSERT, UPDATE, DELETE, TRUNCATE ON projections"]
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`chunk`] of the log behind a checkpoint, with [`personal`] fields opened, folds it and moves the
 //! checkpoint in the transaction of the rows (I6). What a projection can't apply is [`parked`] by key, so
 //! that everything else goes on; what the log does not match is stopped (I14), and [`health`] says so.
+//! [`program`] makes the runner a process of its own.
 
 pub mod checkpoint;
 mod chunk;
@@ -12,6 +13,7 @@ pub mod generation;
 pub mod health;
 pub mod parked;
 pub mod personal;
+pub mod program;
 pub mod projection;
 pub mod projections;
 pub mod runner;

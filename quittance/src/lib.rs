@@ -11,7 +11,6 @@ pub mod audit_command;
 pub mod cli;
 pub mod credentials;
 pub mod data_dir;
-pub mod database_url;
 pub mod demo;
 pub mod migrate_command;
 pub mod parked;

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use api_kit::program;
 use event_store::clock::Clock;
 use event_store::migrate::is_log;
+use event_store::secrets::Secrets;
 use event_store::{database, lookup};
 use ledger_core::api_key::Role;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials::Credentials;
 use crate::data_dir::DataDir;
 use crate::demo;
 use crate::private_postgres::PrivatePostgres;
-use crate::secrets::Secrets;
+use crate::secrets::load_or_create;
 use crate::start_screen::StartScreen;
 use crate::system::{System, SystemConfig};
 
@@ -37,6 +38,8 @@ pub struct Options {
     pub database_url: Option<String>,
     /// Another one for the read models.
     pub read_database_url: Option<String>,
+    /// The secrets file; that of the data folder, made if the log is new, unless given.
+    pub secrets: Option<PathBuf>,
     /// Where PostgreSQL's programs are.
     pub pg_bin: Option<PathBuf>,
     /// Where commands are listened for.
@@ -54,12 +57,12 @@ pub struct Options {
 /// Runs the system until it is told to stop; that can be while it starts, too.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut stop = Stop::listen()?;
+    let stop = program::stop_signals()?;
     let data = DataDir::open(&options.data)?;
     let mut postgres = None;
     let system = tokio::select! {
         system = start(&options, &data, &mut postgres) => Some(system),
-        () = stop.asked() => None,
+        () = stop.cancelled() => None,
     };
     let served = match system {
         Some(Ok((system, credentials))) => {
@@ -69,7 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 credentials: &data.credentials(),
                 millis: started.elapsed().as_millis(),
             });
-            serve(system, credentials, &options, &data, &mut postgres, &mut stop).await
+            serve(system, credentials, &options, &data, &mut postgres, &stop).await
         }
         Some(Err(error)) => Err(error),
         None => Ok(()),
@@ -99,7 +102,10 @@ async fn start(
         read_url: options.read_database_url.clone().unwrap_or_else(|| log_url.clone()),
         log_url: log_url.clone(),
         role_prefix: None,
-        secrets: Secrets::load_or_create(&data.secrets(), log_is_new)?,
+        secrets: match &options.secrets {
+            Some(file) => Secrets::read(file)?,
+            None => load_or_create(&data.secrets(), log_is_new)?,
+        },
         clock: options.clock.clone(),
         queue_wait_max: options.queue_wait_max,
         command_addr: options.command_addr,
@@ -117,7 +123,7 @@ async fn serve(
     options: &Options,
     data: &DataDir,
     postgres: &mut Option<PrivatePostgres>,
-    stop: &mut Stop,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let token = CancellationToken::new();
     let traffic = options.demo.then(|| {
@@ -125,7 +131,7 @@ async fn serve(
         tokio::spawn(async move { demo::run(&credentials, DEMO_RATE, None, false, token).await })
     });
     let ended = tokio::select! {
-        () = stop.asked() => Ok(()),
+        () = stop.cancelled() => Ok(()),
         error = system.failed() => Err(error),
         died = keep_running(postgres, data, options) => match died {
             Ok(never) => match never {},
@@ -211,23 +217,4 @@ async fn are_live(known: &Credentials, database_url: &str) -> anyhow::Result<boo
         live &= lookup::principal(&pool, &secret_hash).await?.is_some();
     }
     Ok(live)
-}
-
-/// Ctrl-C and a polite kill.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
