@@ -41,18 +41,6 @@ pub enum Unfit {
     /// Its tables, or the notes of its keys, are not there.
     #[error("{0} is not made yet; run `quittance migrate` as the database's owner")]
     NotMigrated(Database),
-    /// The role lacks something.
-    #[error(
-        "the role `{role}` may not {privilege}; this program works as the `{suffix}` role of `quittance migrate`"
-    )]
-    TooWeak {
-        /// The role that the program has.
-        role: String,
-        /// What it may not do.
-        privilege: String,
-        /// The end of the name of the role that the program should have.
-        suffix: &'static str,
-    },
     /// The role could do what this program never must.
     #[error(
         "the role `{role}` may {privilege}, which this program must not; give it the `{suffix}` role of `quittance migrate`"
@@ -61,6 +49,18 @@ pub enum Unfit {
         /// The role that the program has.
         role: String,
         /// What it should not be able to do.
+        privilege: String,
+        /// The end of the name of the role that the program should have.
+        suffix: &'static str,
+    },
+    /// The role lacks something.
+    #[error(
+        "the role `{role}` may not {privilege}; this program works as the `{suffix}` role of `quittance migrate`"
+    )]
+    TooWeak {
+        /// The role that the program has.
+        role: String,
+        /// What it may not do.
         privilege: String,
         /// The end of the name of the role that the program should have.
         suffix: &'static str,
@@ -133,7 +133,7 @@ fn failed(database: Database, error: sqlx::Error) -> Unfit {
     }
 }
 
-/// Compares what a role may do with what it must and must not be able to.
+/// Compares what a role may do with what it must not be able to, and with what it must.
 async fn check_role(
     connection: &mut PgConnection,
     database: Database,
@@ -155,22 +155,20 @@ async fn check_role(
     if rows.iter().any(|(.., allowed)| allowed.is_none()) {
         return Err(Unfit::NotMigrated(database));
     }
-    for (name, table, privilege, allowed) in rows {
-        let asked = (table.as_str(), privilege.as_str());
-        let allowed = allowed == Some(true);
-        let suffix = role.suffix();
-        if needed.contains(&asked) && !allowed {
-            return Err(Unfit::TooWeak { role: name, privilege: format!("{privilege} ON {table}"), suffix });
-        }
-        if banned.contains(&asked) && allowed {
-            return Err(Unfit::TooStrong {
-                role: name,
-                privilege: format!("{privilege} ON {table}"),
-                suffix,
-            });
-        }
+    let find = |asked: &BTreeSet<(&str, &str)>, allowed: bool| {
+        let row = rows.iter().find(|(_, table, privilege, is_allowed)| {
+            asked.contains(&(table.as_str(), privilege.as_str())) && *is_allowed == Some(allowed)
+        });
+        row.map(|(name, table, privilege, _)| (name.clone(), format!("{privilege} ON {table}")))
+    };
+    let suffix = role.suffix();
+    if let Some((role, privilege)) = find(&banned, true) {
+        return Err(Unfit::TooStrong { role, privilege, suffix });
     }
-    Ok(())
+    match find(&needed, false) {
+        Some((role, privilege)) => Err(Unfit::TooWeak { role, privilege, suffix }),
+        None => Ok(()),
+    }
 }
 
 /// Takes `SELECT, INSERT ON a, b` apart: tables with privileges.

@@ -106,20 +106,18 @@ async fn what_a_service_can_not_work_on_is_refused() {
         let (_, said) = launch.with("--database-url", &deployment.database_url).refused().await;
         assert!(said.contains("ON events") && said.contains("must not"), "{said}");
     }
-    let as_writer = deployment.url_as(DatabaseRole::Command);
     let all_secrets = deployment.secrets().join("secrets.json");
-    let password = &Secrets::read(&all_secrets).unwrap().passwords[&DatabaseRole::Command];
-    let as_writer = as_writer.replacen('@', &format!(":{password}@"), 1);
-    let (_, said) = deployment.query_api().with("--database-url", &as_writer).refused().await;
-    assert!(said.contains("INSERT ON events") && !said.contains(password), "{said}");
-    let (_, said) = deployment.projectors().with("--database-url", as_writer).refused().await;
-    assert!(said.contains("must not"), "{said}");
-    let as_reader = deployment.url_as(DatabaseRole::Query);
-    let all_secrets = all_secrets.to_str().unwrap();
-    let password = &Secrets::read(all_secrets.as_ref()).unwrap().passwords[&DatabaseRole::Query];
-    let as_reader = as_reader.replacen('@', &format!(":{password}@"), 1);
-    let (_, said) = deployment.command_api().with("--database-url", as_reader).refused().await;
-    assert!(said.contains("may not"), "{said}");
+    let passwords = Secrets::read(&all_secrets).unwrap().passwords;
+    let url_as = |role| deployment.url_as(role).replacen('@', &format!(":{}@", passwords[&role]), 1);
+    let [writer, _, reader] = roles;
+    for (launch, role, why) in [
+        (deployment.query_api(), writer, "_command` may INSERT ON events, which this program must not"),
+        (deployment.projectors(), writer, "_command` may INSERT ON events, which this program must not"),
+        (deployment.command_api(), reader, "_query` may not INSERT ON"),
+    ] {
+        let (_, said) = launch.with("--database-url", url_as(role)).refused().await;
+        assert!(said.contains(why) && !said.contains(&passwords[&role]), "{said}");
+    }
 
     let wrong_password = deployment.url_as(DatabaseRole::Query).replacen('@', ":hunter2@", 1);
     let (_, said) = deployment.query_api().with("--database-url", wrong_password).refused().await;
@@ -127,7 +125,7 @@ async fn what_a_service_can_not_work_on_is_refused() {
 
     let others = deployment.secrets().join("others.json");
     let mut secrets = Secrets::draw(&others);
-    secrets.passwords = Secrets::read(all_secrets.as_ref()).unwrap().passwords;
+    secrets.passwords = passwords;
     std::fs::write(&others, secrets.to_text()).unwrap();
     let others = others.to_str().unwrap();
     let (_, said) = deployment.command_api().with("--secrets", others).refused().await;
