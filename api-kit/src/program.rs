@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Parser, ValueEnum};
 use event_store::clock::Clock;
 use event_store::migrate::DatabaseRole;
@@ -92,7 +92,9 @@ pub fn database(
     let password = secrets.and_then(|secrets| secrets.passwords.get(&role));
     let refused = || format!("{option} can't be used");
     let url = Server::Postgres.with_password(url, password.map(String::as_str)).with_context(refused)?;
-    event_store::database::options(&url, program).with_context(refused)
+    // Its cause alone: what is around it says the same.
+    event_store::database::options(&url, program)
+        .map_err(|error| anyhow!("{}: {}", refused(), anyhow::Error::from(error).root_cause()))
 }
 
 /// Runs a program with the arguments that it was given. Arguments that are wrong end it with code 2 and one

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -35,9 +36,9 @@ pub enum Unfit {
     /// The database can't be reached at the moment: the one reason that passes by itself.
     #[error("{0} is unavailable")]
     Away(Database, #[source] Option<sqlx::Error>),
-    /// It does not let the role in, or failed.
-    #[error("{0} can't be used")]
-    Refused(Database, #[source] sqlx::Error),
+    /// It does not let the role in, or failed; PostgreSQL says why.
+    #[error("{0} can't be used: {1}")]
+    Refused(Database, String),
     /// Its tables, or the notes of its keys, are not there.
     #[error("{0} is not made yet; run `quittance migrate` as the database's owner")]
     NotMigrated(Database),
@@ -91,7 +92,7 @@ pub async fn log(options: &PgConnectOptions, role: DatabaseRole, keys: &[KeyChec
         let mut log =
             PgConnection::connect_with(options).await.map_err(|error| failed(Database::Log, error))?;
         check_role(&mut log, Database::Log, role, role.log_grants(), role.log_bans()).await?;
-        // Queries read what others have folded, by tables that `migrate` keeps as they need them.
+        // A query neither writes nor folds: a log that asks more of writers and projectors is as good to it.
         if role != DatabaseRole::Query {
             refuse_newer_log(&mut log).await?;
         }
@@ -124,13 +125,15 @@ async fn within_limit(
 /// Tells what passes from what will not: a role that is not let in (28) or a database that is not there (3D)
 /// is a wrong configuration at a start.
 fn failed(database: Database, error: sqlx::Error) -> Unfit {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    let is_configuration = code.is_some_and(|code| code.starts_with("28") || code.starts_with("3D"));
-    if is_transient(&error) && !is_configuration {
-        Unfit::Away(database, Some(error))
-    } else {
-        Unfit::Refused(database, error)
+    let refusal = error.as_database_error();
+    let code = refusal.and_then(DatabaseError::code).unwrap_or_default();
+    if is_transient(&error) && !code.starts_with("28") && !code.starts_with("3D") {
+        return Unfit::Away(database, Some(error));
     }
+    Unfit::Refused(
+        database,
+        refusal.map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned()),
+    )
 }
 
 /// Compares what a role may do with what it must not be able to, and with what it must.

@@ -117,19 +117,19 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let place = cli.place.into_place()?;
-    match cli.command {
-        Command::Up(up) => up::run(up_options(place, up)).await?,
+    let Cli { place, command, .. } = cli;
+    match command {
+        Command::Up(up) => up::run(up_options(place.into_place()?, up)).await?,
         Command::Demo { rate, seconds } => {
             let credentials = Credentials::load(&place.data)?;
             let stop = program::stop_signals()?;
             demo::run(&credentials, rate, seconds.map(Duration::from_secs), true, stop).await?;
         }
-        Command::Audit(Audit::Verify) => return audit_command::verify(&place).await,
-        Command::Migrate { role_prefix } => migrate_command::run(&place, role_prefix).await?,
+        Command::Audit(Audit::Verify) => return audit_command::verify(&place.into_place()?).await,
+        Command::Migrate { role_prefix } => migrate_command::run(&place.into_place()?, role_prefix).await?,
         Command::Secrets { folder } => secrets::make_folder(&folder)?,
-        Command::ApiKeys(action) => api_keys::run(&place, action).await?,
-        Command::Parked(action) => parked::run(&place, action).await?,
+        Command::ApiKeys(action) => api_keys::run(&place.into_place()?, action).await?,
+        Command::Parked(action) => parked::run(&place.into_place()?, action).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -196,8 +196,9 @@ async fn a_payment_passes_through_four_processes() {
     assert!(metrics.contains("quittance_projection_position"), "{metrics}");
 
     for service in [first, second, projectors, query_api] {
-        let url = service.url.clone();
+        let (url, began) = (service.url.clone(), Instant::now());
         assert_eq!(service.stop().await.code(), Some(0), "{url}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{url} took its time to stop");
     }
 
     // A checkpoint of another history stops its read model, and /readyz says so.
