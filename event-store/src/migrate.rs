@@ -184,9 +184,17 @@ async fn refuse_newer_log(log: &mut PgConnection) -> Result<(), MigrateError> {
     if !exists {
         return Ok(());
     }
-    let (needed,): (i32,) =
-        sqlx::query_as("SELECT min_writer_version FROM log_identity").fetch_one(log).await?;
-    if needed > WRITER_VERSION { Err(MigrateError::NewerLog { needed }) } else { Ok(()) }
+    newer_version(log).await?.map_or(Ok(()), |needed| Err(MigrateError::NewerLog { needed }))
+}
+
+/// Returns the version that a log asks for, if it is later than what this program writes.
+pub(crate) async fn newer_version(log: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {
+    let newer: Option<(i32,)> =
+        sqlx::query_as("SELECT min_writer_version FROM log_identity WHERE min_writer_version > $1")
+            .bind(WRITER_VERSION)
+            .fetch_optional(log)
+            .await?;
+    Ok(newer.map(|(needed,)| needed))
 }
 
 async fn make_roles_and_grants(

@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::error::{READ_LIMIT, is_transient};
 use crate::key_check::{KeyCheck, Noted};
-use crate::migrate::{DatabaseRole, WRITER_VERSION};
+use crate::migrate::{DatabaseRole, WRITER_VERSION, newer_version};
 
 /// One of a ledger's databases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,8 +93,11 @@ pub async fn log(options: &PgConnectOptions, role: DatabaseRole, keys: &[KeyChec
             PgConnection::connect_with(options).await.map_err(|error| failed(Database::Log, error))?;
         check_role(&mut log, Database::Log, role, role.log_grants(), role.log_bans()).await?;
         // A query neither writes nor folds: a log that asks more of writers and projectors is as good to it.
-        if role != DatabaseRole::Query {
-            refuse_newer_log(&mut log).await?;
+        if role != DatabaseRole::Query
+            && let Some(needed) =
+                newer_version(&mut log).await.map_err(|error| failed(Database::Log, error))?
+        {
+            return Err(Unfit::NewerLog { needed });
         }
         check_keys(&mut log, keys).await
     })
@@ -181,18 +184,6 @@ fn privileges<'a>(lines: &[&'a str]) -> BTreeSet<(&'a str, &'a str)> {
         tables.split(", ").flat_map(move |table| privileges.split(", ").map(move |name| (table, name)))
     };
     lines.iter().copied().flat_map(pairs).collect()
-}
-
-async fn refuse_newer_log(log: &mut PgConnection) -> Result<(), Unfit> {
-    let row: Option<(i32,)> = sqlx::query_as("SELECT min_writer_version FROM log_identity")
-        .fetch_optional(log)
-        .await
-        .map_err(|error| failed(Database::Log, error))?;
-    match row {
-        Some((needed,)) if needed > WRITER_VERSION => Err(Unfit::NewerLog { needed }),
-        Some(_) => Ok(()),
-        None => Err(Unfit::NotMigrated(Database::Log)),
-    }
 }
 
 /// Finds keys that are not the log's. `migrate` notes them as the last thing that it does.

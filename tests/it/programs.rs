@@ -222,7 +222,7 @@ async fn a_service_waits_for_its_database() {
     let deployment = Deployment::new(PROGRAMS).await;
     for launch in [deployment.command_api(), deployment.projectors(), deployment.query_api()] {
         let away = "postgres://nobody:hunter2@127.0.0.1:1/nothing";
-        let service = launch.with("--database-url", away).start().await;
+        let service = launch.with("--database-url", away).with("--log-format", "json").start().await;
         let health = reqwest::get(format!("{}/healthz", service.url)).await.unwrap();
         assert_eq!(health.status(), 200);
         let began = Instant::now();
@@ -231,7 +231,8 @@ async fn a_service_waits_for_its_database() {
         }
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let logged = service.logged();
-        assert!(logged.lines().count() == 1 && logged.contains("the start waits"), "{logged}");
+        let line: Value = serde_json::from_str(&logged).unwrap_or_else(|_| panic!("not one line: {logged}"));
+        assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("WARN"), &json!("the start waits")));
         assert!(!logged.contains("hunter2"), "{logged}");
         assert!(service.stop().await.success());
     }
