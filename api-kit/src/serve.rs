@@ -38,12 +38,35 @@ pub async fn serve(listener: TcpListener, router: Router, token: CancellationTok
     serve_within(HEADERS_LIMIT, listener, router, token).await
 }
 
+/// Serves until the token is cancelled, and leaves new connections to whoever serves next.
+pub async fn serve_for_now(listener: &TcpListener, router: Router, token: CancellationToken) {
+    drain(accept(HEADERS_LIMIT, listener, router, token).await).await;
+}
+
 async fn serve_within(
     headers_limit: Duration,
     listener: TcpListener,
     router: Router,
     token: CancellationToken,
 ) -> io::Result<()> {
+    let connections = accept(headers_limit, &listener, router, token).await;
+    drop(listener);
+    drain(connections).await;
+    Ok(())
+}
+
+/// Lets requests under way end, for a while.
+async fn drain(connections: GracefulShutdown) {
+    let _ = tokio::time::timeout(DRAIN_LIMIT, connections.shutdown()).await;
+}
+
+/// Accepts connections until the token is cancelled; returns those that are open then.
+async fn accept(
+    headers_limit: Duration,
+    listener: &TcpListener,
+    router: Router,
+    token: CancellationToken,
+) -> GracefulShutdown {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(headers_limit).max_headers(64);
     builder
@@ -106,9 +129,7 @@ async fn serve_within(
             drop(place);
         });
     }
-    drop(listener);
-    let _ = tokio::time::timeout(DRAIN_LIMIT, graceful.shutdown()).await;
-    Ok(())
+    graceful
 }
 
 #[cfg(test)]

@@ -34,6 +34,22 @@ pub fn assemble(routes: OpenApiRouter, keys: PgPool, readiness: Arc<dyn Readines
         .layer(from_fn(request_id::layer))
 }
 
+/// Assembles the health endpoints alone, for a program that serves nothing else.
+pub fn health_only(readiness: Arc<dyn Readiness>) -> Router {
+    bare(readiness, || ApiError::RouteNotFound)
+}
+
+/// Assembles the health endpoints of a service that can't take requests yet.
+pub(crate) fn not_yet(readiness: Arc<dyn Readiness>) -> Router {
+    bare(readiness, || ApiError::StoreUnavailable(None))
+}
+
+fn bare(readiness: Arc<dyn Readiness>, refusal: fn() -> ApiError) -> Router {
+    let (router, _) = operation(readiness).split_for_parts();
+    let _ = metrics::handle();
+    router.fallback(async move || refusal().into_response()).layer(from_fn(request_id::layer))
+}
+
 /// What operators and their programs ask.
 fn operation(readiness: Arc<dyn Readiness>) -> OpenApiRouter {
     OpenApiRouter::new()

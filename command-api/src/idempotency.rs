@@ -1,10 +1,9 @@
 //! One key, one outcome: how a request is recognised when it comes again.
 
 use event_store::lookup::Principal;
+use event_store::secrets::VersionedKey;
 use ledger_core::ids::MerchantId;
 use uuid::Uuid;
-
-use crate::keys::{VersionedKey, hmac};
 
 /// What a request is recognised by. Neither the key nor the body can be told from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,8 +22,8 @@ impl Idempotency {
         let owner =
             principal.merchant_id.map_or_else(|| principal.role.to_string(), |id: MerchantId| id.to_string());
         Self {
-            key: short(hmac(&secret.bytes, &[b"key", owner.as_bytes(), key.as_bytes()])),
-            fingerprint: short(hmac(&secret.bytes, &[b"request", b"POST", path.as_bytes(), body.as_bytes()])),
+            key: short(secret.hmac(&[b"key", owner.as_bytes(), key.as_bytes()])),
+            fingerprint: short(secret.hmac(&[b"request", b"POST", path.as_bytes(), body.as_bytes()])),
         }
     }
 

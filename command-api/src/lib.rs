@@ -3,7 +3,8 @@
 //! A request is parsed, checked and prepared in its own task ([`routes`]), becomes an [`order::Order`]
 //! in the [`queue`], is decided and committed by the [`executor`] together with what waits beside it, and
 //! answered from its stored outcome. Nothing is answered before it is durable. Behind the log, the [`relay`]
-//! carries it to the broker, if there is one.
+//! carries it to the broker, if there is one. [`service`] is all of it, [`program`] makes it a process of its
+//! own.
 
 pub mod executor;
 pub mod gateway;
@@ -11,6 +12,7 @@ pub mod idempotency;
 pub mod keys;
 mod memo;
 pub mod order;
+pub mod program;
 pub mod queue;
 pub mod relay;
 mod resource;

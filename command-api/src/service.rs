@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api_kit::problem::ApiError;
+use api_kit::serve;
 use axum::Router;
 use event_store::clock::Clock;
 use event_store::{database, entropy};
@@ -14,8 +15,10 @@ use ledger_core::command::CreateKey;
 use ledger_core::ids::{KeyId, MerchantId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::executor::{Alive, Executor};
+use crate::executor::Executor;
 use crate::gateway::Gateway;
 use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
@@ -34,7 +37,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// Connections for look-ups before the queue; the executor has its own.
 const LOOKUP_CONNECTIONS: u32 = 12;
 
-/// A running command API.
+/// A running command API. Cheap to clone.
+#[derive(Clone)]
 pub struct CommandApi {
     gateway: Gateway,
 }
@@ -69,7 +73,7 @@ impl CommandApi {
     }
 
     /// Returns all routes.
-    pub fn router(&self) -> Router {
+    fn router(&self) -> Router {
         routes::router(self.gateway.clone())
     }
 
@@ -109,16 +113,32 @@ impl CommandApi {
         }
     }
 
-    /// Returns what tells whether the executor runs.
-    pub fn executor(&self) -> Alive {
-        self.gateway.executor.clone()
+    /// Serves until the token is cancelled; then takes no more commands, carries out those that wait, and
+    /// answers them.
+    ///
+    /// # Errors
+    ///
+    /// The executor has ended, so no command would be carried out.
+    pub async fn serve(&self, listener: TcpListener, token: CancellationToken) -> anyhow::Result<()> {
+        let mut executor = self.gateway.executor.clone();
+        let serving =
+            async { serve::serve(listener, self.router(), token.clone()).await.context("can't serve") };
+        let working = async {
+            tokio::select! {
+                () = token.cancelled() => self.stop().await,
+                () = executor.ended() => bail!("the executor has ended"),
+            }
+            Ok(())
+        };
+        tokio::try_join!(serving, working)?;
+        Ok(())
     }
 
     /// Takes no more commands, and waits until those that wait are carried out, for a while: with the
     /// database away they end at their deadlines.
     pub async fn stop(&self) {
         self.gateway.queue.close();
-        let _ = tokio::time::timeout(STOP_LIMIT, self.executor().ended()).await;
+        let _ = tokio::time::timeout(STOP_LIMIT, self.gateway.executor.clone().ended()).await;
     }
 }
 

@@ -16,6 +16,36 @@ pub struct KeyCheck {
     pub check_value: Vec<u8>,
 }
 
+/// What a log says of the keys that it was written with.
+#[derive(Clone, Debug)]
+pub struct Noted(Vec<(String, i32, Vec<u8>)>);
+
+impl Noted {
+    /// Reads it from a migrated log.
+    pub(crate) async fn read(log: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let query = sqlx::query_as("SELECT purpose, key_id, check_value FROM key_check");
+        Ok(Self(query.fetch_all(log).await?))
+    }
+
+    /// Returns the purposes whose key is not among the log's.
+    pub fn wrong(&self, keys: &[KeyCheck]) -> Vec<&'static str> {
+        let is_wrong = |key: &&KeyCheck| {
+            let same = |(_, id, value): &(_, i32, Vec<u8>)| *id == key.key_id && *value == key.check_value;
+            self.knows(key) && !self.of_purpose(key).any(same)
+        };
+        keys.iter().filter(is_wrong).map(|key| key.purpose).collect()
+    }
+
+    /// Tells whether the log says anything of a key's purpose.
+    pub fn knows(&self, key: &KeyCheck) -> bool {
+        self.of_purpose(key).next().is_some()
+    }
+
+    fn of_purpose(&self, key: &KeyCheck) -> impl Iterator<Item = &(String, i32, Vec<u8>)> {
+        self.0.iter().filter(|(purpose, ..)| purpose == key.purpose)
+    }
+}
+
 /// Returns the purposes whose key is not among the log's. Writes nothing, and asks nothing of a database
 /// that is no log yet.
 pub async fn compare(log_url: &str, keys: &[KeyCheck]) -> Result<Vec<&'static str>, StoreError> {
@@ -25,14 +55,7 @@ pub async fn compare(log_url: &str, keys: &[KeyCheck]) -> Result<Vec<&'static st
     if !exists {
         return Ok(Vec::new());
     }
-    let known: Vec<(String, i32, Vec<u8>)> =
-        sqlx::query_as("SELECT purpose, key_id, check_value FROM key_check").fetch_all(&mut owner).await?;
-    let is_wrong = |key: &&KeyCheck| {
-        let mut of_purpose = known.iter().filter(|(purpose, ..)| purpose == key.purpose).peekable();
-        let is_noted = of_purpose.peek().is_some();
-        is_noted && !of_purpose.any(|(_, id, value)| *id == key.key_id && *value == key.check_value)
-    };
-    Ok(keys.iter().filter(is_wrong).map(|key| key.purpose).collect())
+    Ok(Noted::read(&mut owner).await?.wrong(keys))
 }
 
 /// Notes the keys of a log that has none noted.

@@ -3,7 +3,7 @@
 //! One writer at a time: [`writer::LogWriter::lock`] takes the log's lock, everything that a batch is
 //! decided on is read under it, and [`writer::Locked::commit`] appends events, outcomes and write-side
 //! rows in one transaction (I2, I5). Readers take ranges of positions in short statements and hold
-//! nothing up. [`clock`] and [`entropy`] are the only places where time and randomness come in.
+//! nothing up. A program's start is checked by [`start_check`], with what [`secrets`] hold. [`clock`] and [`entropy`] are the only places where time and randomness come in.
 
 pub mod batch;
 pub mod broker;
@@ -16,6 +16,9 @@ pub mod load;
 pub mod lookup;
 pub mod migrate;
 pub mod reader;
+pub mod secrets;
+pub mod server_url;
+pub mod start_check;
 pub mod tail;
 pub mod writer;
 

@@ -14,7 +14,7 @@ static LOG: Migrator = sqlx::migrate!("../migrations/log");
 static READ: Migrator = sqlx::migrate!("../migrations/read");
 
 /// The version of what this program writes: a log that asks for a later one is not touched.
-const WRITER_VERSION: i32 = 1;
+pub(crate) const WRITER_VERSION: i32 = 1;
 
 /// How often roles are made anew when another migration met us there.
 const ROLE_ATTEMPTS: u32 = 20;
@@ -75,7 +75,7 @@ impl DatabaseRole {
     }
 
     /// What the role may do in the log's database.
-    const fn log_grants(self) -> &'static [&'static str] {
+    pub(crate) const fn log_grants(self) -> &'static [&'static str] {
         match self {
             Self::Command => &[
                 "UPDATE ON log_lock",
@@ -95,11 +95,31 @@ impl DatabaseRole {
     }
 
     /// What the role may do with where the read models stand.
-    const fn read_grants(self) -> &'static [&'static str] {
+    pub(crate) const fn read_grants(self) -> &'static [&'static str] {
         match self {
             Self::Projector => &["SELECT, INSERT, UPDATE, DELETE ON projections, parked_keys, parked_events"],
             Self::Query | Self::Auditor => &["SELECT ON projections, parked_keys, parked_events"],
             Self::Command | Self::Analyst => &[],
+        }
+    }
+
+    /// What the role must not be able to do in the log's database, whoever let it (I1, I9).
+    pub(crate) const fn log_bans(self) -> &'static [&'static str] {
+        match self {
+            Self::Command => &["UPDATE, DELETE, TRUNCATE ON events"],
+            Self::Projector | Self::Query | Self::Auditor | Self::Analyst => {
+                &["INSERT, UPDATE, DELETE, TRUNCATE ON events"]
+            }
+        }
+    }
+
+    /// What the role must not be able to do with where the read models stand (I9).
+    pub(crate) const fn read_bans(self) -> &'static [&'static str] {
+        match self {
+            Self::Projector => &[],
+            Self::Command | Self::Query | Self::Auditor | Self::Analyst => {
+                &["INSERT, UPDATE, DELETE, TRUNCATE ON projections"]
+            }
         }
     }
 }
@@ -165,9 +185,17 @@ async fn refuse_newer_log(log: &mut PgConnection) -> Result<(), MigrateError> {
     if !exists {
         return Ok(());
     }
-    let (needed,): (i32,) =
-        sqlx::query_as("SELECT min_writer_version FROM log_identity").fetch_one(log).await?;
-    if needed > WRITER_VERSION { Err(MigrateError::NewerLog { needed }) } else { Ok(()) }
+    newer_version(log).await?.map_or(Ok(()), |needed| Err(MigrateError::NewerLog { needed }))
+}
+
+/// Returns the version that a log asks for, if it is later than what this program writes.
+pub(crate) async fn newer_version(log: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {
+    let newer: Option<(i32,)> =
+        sqlx::query_as("SELECT min_writer_version FROM log_identity WHERE min_writer_version > $1")
+            .bind(WRITER_VERSION)
+            .fetch_optional(log)
+            .await?;
+    Ok(newer.map(|(needed,)| needed))
 }
 
 async fn make_roles_and_grants(

@@ -1,6 +1,7 @@
 //! `quittance api-keys`: the keys that let callers in.
 
 use clap::Subcommand;
+use command_api::keys::LedgerKeys;
 use command_api::service::{CommandApi, QUEUE_WAIT_MAX};
 use event_store::clock::Clock;
 use event_store::database;
@@ -45,8 +46,10 @@ pub async fn run(place: &Place, action: Action) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the key is what the program is asked for")]
 async fn act(place: &Place, log_url: &str, action: Action) -> anyhow::Result<()> {
     let options = database::options(log_url, "quittance api-keys")?;
-    let start =
-        |options| CommandApi::start(options, place.secrets()?.keys, Clock::system(), QUEUE_WAIT_MAX, None);
+    let start = |options| {
+        let keys = LedgerKeys::of(&place.secrets()?)?;
+        CommandApi::start(options, keys, Clock::system(), QUEUE_WAIT_MAX, None)
+    };
     match action {
         Action::List => list(&database::pool(options, 1)).await,
         Action::Create { role, merchant } => {

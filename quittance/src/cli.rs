@@ -1,19 +1,18 @@
 //! The command line of the `quittance` program.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
+use api_kit::program;
 use clap::{Args, Parser, Subcommand};
-use event_store::broker::rabbitmq::RabbitBroker;
-use event_store::clock::Clock;
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use event_store::server_url::Server;
 
 use crate::credentials::Credentials;
-use crate::{api_keys, audit_command, bench, demo, migrate_command, parked, place, rebuild, up};
+use crate::servers::BrokerChoice;
+use crate::{api_keys, audit_command, bench, demo, migrate_command, parked, place, rebuild, secrets, up};
 
 /// A payment ledger: commands in, immutable events, read models and proofs out.
 #[derive(Parser)]
@@ -21,6 +20,8 @@ use crate::{api_keys, audit_command, bench, demo, migrate_command, parked, place
 struct Cli {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    logging: program::Logging,
     #[command(subcommand)]
     command: Command,
 }
@@ -37,6 +38,12 @@ struct Place {
     /// The read models' PostgreSQL; the log's unless set.
     #[arg(long, global = true, env = "READ_DATABASE_URL", hide_env_values = true)]
     read_database_url: Option<String>,
+    /// The file of the owner's password, for database URLs that have none.
+    #[arg(long, global = true, env = "QUITTANCE_DATABASE_PASSWORD_FILE")]
+    database_password_file: Option<PathBuf>,
+    /// The file of keys and passwords; without it secrets.json in the data folder, made with a new log.
+    #[arg(long, global = true, env = "QUITTANCE_SECRETS")]
+    secrets: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -55,11 +62,17 @@ enum Command {
     /// Replays the log and proves that everything follows from it.
     #[command(subcommand)]
     Audit(Audit),
-    /// Makes the database what this version expects: tables, roles, grants.
+    /// Makes the database what this version expects: tables, roles with the passwords of the secrets, grants.
     Migrate {
         /// What the roles' names begin with; the database's name by default.
         #[arg(long)]
         role_prefix: Option<String>,
+    },
+    /// Makes a folder with the secrets of a new deployment: a file for `migrate`, one for each service, one
+    /// for PostgreSQL, one for RabbitMQ.
+    Secrets {
+        /// The folder; refused if it is there already.
+        folder: PathBuf,
     },
     /// Creates, lists and revokes API keys.
     #[command(subcommand)]
@@ -82,9 +95,10 @@ struct Up {
     /// Where queries are listened for.
     #[arg(long, env = "QUITTANCE_QUERY_ADDR", default_value = "127.0.0.1:8081")]
     query_addr: SocketAddr,
-    /// What carries events to the read models: `embedded`, or the URL of a RabbitMQ (`amqp://…`, `amqps://…`).
-    #[arg(long, env = "QUITTANCE_BROKER", hide_env_values = true, default_value = "embedded", value_parser = broker)]
-    broker: Broker,
+    /// What carries events to the read models: `embedded`, `rabbitmq` for a private one, or the URL of one
+    /// that runs (`amqp://…`, `amqps://…`).
+    #[arg(long, env = "QUITTANCE_BROKER", hide_env_values = true, default_value = "embedded")]
+    broker: String,
     /// How many milliseconds the oldest command may have waited when a new one is still taken; then 503.
     #[arg(long, env = "QUITTANCE_QUEUE_WAIT_MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     queue_wait_ms: u64,
@@ -94,31 +108,11 @@ struct Up {
     /// Where PostgreSQL's programs are; found or installed without it.
     #[arg(long, env = "QUITTANCE_PG_BIN")]
     pg_bin: Option<PathBuf>,
-    /// For tests: seconds in a file are added to the clock.
-    #[arg(long, env = "QUITTANCE_TEST_CLOCK_OFFSET_FILE", requires = "allow_test_clock")]
-    test_clock_offset_file: Option<PathBuf>,
-    /// Allows a clock that can be moved.
-    #[arg(long)]
-    allow_test_clock: bool,
-}
-
-/// What carries events to the read models.
-#[derive(Clone)]
-enum Broker {
-    Embedded,
-    Url(String),
-}
-
-fn broker(given: &str) -> Result<Broker, String> {
-    match given {
-        "embedded" => Ok(Broker::Embedded),
-        url => match RabbitBroker::new(url) {
-            Ok(_) => Ok(Broker::Url(url.to_owned())),
-            Err(_) => {
-                Err("neither `embedded` nor a URL like amqp://user:password@host:5672/vhost".to_owned())
-            }
-        },
-    }
+    /// Where RabbitMQ's programs are; found or installed without it.
+    #[arg(long, env = "QUITTANCE_RABBITMQ_BIN")]
+    rabbitmq_bin: Option<PathBuf>,
+    #[command(flatten)]
+    clock: program::TestClock,
 }
 
 #[derive(Subcommand)]
@@ -129,93 +123,66 @@ enum Audit {
 
 /// Runs the program with the arguments that it was given.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return refused(&error),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error.into()),
-    };
-    match runtime.block_on(run(cli)) {
-        Ok(code) => code,
-        Err(error) => failed(&error),
-    }
-}
-
-/// Shows help and version as they are; of anything wrong, the one line that says what.
-#[expect(clippy::print_stderr, reason = "the last word of a program")]
-fn refused(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let said = error.render().to_string();
-    let said: Vec<&str> = said.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    eprintln!("quittance: {} (see --help)", said.join(" ").trim_start_matches("error: "));
-    ExitCode::from(2)
-}
-
-/// Says in one line what went wrong.
-#[expect(clippy::print_stderr, reason = "the last word of a program")]
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("quittance: {error:#}");
-    ExitCode::FAILURE
+    program::main(|cli: &Cli| cli.logging, run)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let Cli { place, command } = cli;
+    let Cli { place, command, .. } = cli;
     match command {
-        Command::Up(up) => up::run(up_options(place, up)).await?,
+        Command::Up(up) => up::run(up_options(place.into_place()?, up)?).await?,
         Command::Demo { rate, seconds } => {
-            let token = CancellationToken::new();
-            let stop = token.clone();
-            tokio::spawn(async move {
-                let _ = tokio::signal::ctrl_c().await;
-                stop.cancel();
-            });
             let credentials = Credentials::load(&place.data)?;
-            demo::run(&credentials, rate, seconds.map(Duration::from_secs), true, token).await?;
+            let stop = program::stop_signals()?;
+            demo::run(&credentials, rate, seconds.map(Duration::from_secs), true, stop).await?;
         }
-        Command::Audit(Audit::Verify) => return audit_command::verify(&place.into_database()).await,
-        Command::Migrate { role_prefix } => migrate_command::run(&place.into_database(), role_prefix).await?,
-        Command::ApiKeys(action) => api_keys::run(&place.into_database(), action).await?,
-        Command::Bench(measure) => bench::run(&place.into_database(), measure).await?,
-        Command::Rebuild(which) => rebuild::run(&place.into_database(), which).await?,
-        Command::Parked(action) => parked::run(&place.into_database(), action).await?,
+        Command::Audit(Audit::Verify) => return audit_command::verify(&place.into_place()?).await,
+        Command::Migrate { role_prefix } => migrate_command::run(&place.into_place()?, role_prefix).await?,
+        Command::Secrets { folder } => secrets::make_folder(&folder)?,
+        Command::ApiKeys(action) => api_keys::run(&place.into_place()?, action).await?,
+        Command::Bench(measure) => bench::run(&place.into_place()?, measure).await?,
+        Command::Rebuild(which) => rebuild::run(&place.into_place()?, which).await?,
+        Command::Parked(action) => parked::run(&place.into_place()?, action).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Place {
-    fn into_database(self) -> place::Place {
-        place::Place {
+    /// Puts the owner's password into the URLs that have none.
+    fn into_place(self) -> anyhow::Result<place::Place> {
+        let password = self.database_password_file.as_deref().map(read_password).transpose()?;
+        let with_password = |url: Option<String>, option: &str| {
+            url.map(|url| Server::Postgres.with_password(&url, password.as_deref()))
+                .transpose()
+                .with_context(|| format!("{option} can't be used"))
+        };
+        Ok(place::Place {
             data: self.data,
-            database_url: self.database_url,
-            read_database_url: self.read_database_url,
-        }
+            database_url: with_password(self.database_url, "--database-url")?,
+            read_database_url: with_password(self.read_database_url, "--read-database-url")?,
+            secrets: self.secrets,
+        })
     }
 }
 
-fn up_options(place: Place, up: Up) -> up::Options {
-    up::Options {
+fn read_password(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("can't read --database-password-file {}", file.display()))?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn up_options(place: place::Place, up: Up) -> anyhow::Result<up::Options> {
+    Ok(up::Options {
         data: place.data,
         database_url: place.database_url,
         read_database_url: place.read_database_url,
+        secrets: place.secrets,
         pg_bin: up.pg_bin,
-        amqp_url: match up.broker {
-            Broker::Embedded => None,
-            Broker::Url(url) => Some(url),
-        },
+        rabbitmq_bin: up.rabbitmq_bin,
+        broker: BrokerChoice::read(&up.broker)?,
         command_addr: up.command_addr,
         query_addr: up.query_addr,
         queue_wait_max: Duration::from_millis(up.queue_wait_ms),
         demo: up.demo,
-        clock: up.test_clock_offset_file.map_or_else(Clock::system, Clock::with_offset_file),
-    }
+        clock: up.clock.into_clock(),
+    })
 }

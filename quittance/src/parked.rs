@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use event_store::database;
 use event_store::reader::LogReader;
+use event_store::secrets::KeyPurpose;
 use projectors::personal::Vault;
 use projectors::projections;
 
@@ -45,7 +46,8 @@ async fn act(place: &Place, databases: &Databases, action: Action) -> anyhow::Re
         }
         Action::Retry { key } => {
             let log = database::pool(database::options(&databases.log_url, "quittance parked")?, 2);
-            let vault = Vault::new(log.clone(), place.secrets()?.keys.master_key());
+            let master = place.secrets()?.key(KeyPurpose::Master)?;
+            let vault = Vault::new(log.clone(), master.secret_key());
             let log = LogReader::new(log);
             for projection in projections::all() {
                 let freed =

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use event_store::secrets::Secrets;
 
 use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDir};
 use crate::private_postgres::PrivatePostgres;
-use crate::secrets::Secrets;
-use crate::up::DATABASE;
+use crate::servers::DATABASE;
 
 /// The place that the tools work on.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Place {
     pub database_url: Option<String>,
     /// The read models' database, as its owner.
     pub read_database_url: Option<String>,
+    /// The secrets file; that of the data folder unless given.
+    pub secrets: Option<PathBuf>,
 }
 
 /// The databases of a place, reachable until they are closed.
@@ -63,13 +65,16 @@ impl Place {
         }
     }
 
-    /// Reads the secrets of the data folder.
+    /// Reads the secrets of the place.
     pub fn secrets(&self) -> anyhow::Result<Secrets> {
+        if let Some(file) = &self.secrets {
+            return Ok(Secrets::read(file)?);
+        }
         let path = self.data.join(data_dir::SECRETS);
         if !path.exists() {
             bail!("there is no {}; name the folder of the system with --data", path.display());
         }
-        Secrets::load(&path)
+        Ok(Secrets::read(&path)?)
     }
 }
 

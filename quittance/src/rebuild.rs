@@ -7,13 +7,14 @@ use event_store::broker::EmbeddedBroker;
 use event_store::database;
 use event_store::migrate::{DatabaseRole, Roles};
 use event_store::reader::LogReader;
+use event_store::secrets::KeyPurpose;
+use event_store::server_url::{database_name, with_user};
 use indicatif::{ProgressBar, ProgressStyle};
 use projectors::projections;
 use projectors::rebuild::{Comparison, Progress, Rebuilt, rebuild};
 use projectors::runner::RunnerConfig;
 use sqlx::{Connection, PgConnection};
 
-use crate::database_url::{database_name, with_user};
 use crate::place::{Databases, Place};
 
 /// What to rebuild.
@@ -40,6 +41,7 @@ pub async fn run(place: &Place, which: Which) -> anyhow::Result<()> {
 
 async fn run_on(place: &Place, databases: &Databases, which: Which) -> anyhow::Result<()> {
     let secrets = place.secrets()?;
+    let master_key = secrets.key(KeyPurpose::Master)?.secret_key();
     let prefix = which.role_prefix.map_or_else(|| database_name(&databases.log_url), Ok)?;
     let roles = Roles { prefix, passwords: secrets.passwords };
     let password = roles.passwords.get(&DatabaseRole::Projector).map_or("", String::as_str);
@@ -54,7 +56,7 @@ async fn run_on(place: &Place, databases: &Databases, which: Which) -> anyhow::R
     let config = RunnerConfig {
         log: pool(&databases.log_url, 4)?,
         read: pool(&databases.read_url, 8)?,
-        master_key: secrets.keys.master_key(),
+        master_key,
         // The log has everything; what carries events to the others is not asked.
         broker: Arc::new(EmbeddedBroker),
     };

@@ -1,84 +1,93 @@
-//! The secret keys and database passwords of a data folder: made once, kept in `secrets.json` (0600).
+//! `secrets.json` of a data folder, made once; and `quittance secrets`, which makes the files of services
+//! that run as programs of their own.
 
-use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
-use command_api::keys::{LedgerKeys, VersionedKey};
-use event_store::entropy;
+use anyhow::{Context, ensure};
 use event_store::migrate::DatabaseRole;
-use serde::{Deserialize, Serialize};
+use event_store::secrets::{KeyPurpose, Secrets, draw_password};
 
-use crate::data_dir;
+use crate::data_dir::{SECRETS, write_private};
 
-/// What must be kept beside every backup of the log, and nowhere in it.
-pub struct Secrets {
-    /// Keys of cards, personal fields and idempotency.
-    pub keys: LedgerKeys,
-    /// Passwords of the database roles.
-    pub passwords: BTreeMap<DatabaseRole, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct File {
-    keys: BTreeMap<String, Key>,
-    database_passwords: BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Key {
-    version: u32,
-    key: String,
-}
-
-const PURPOSES: [&str; 4] = ["fingerprint", "cvc", "master", "idempotency"];
-
-impl Secrets {
-    /// Reads a secrets file, or makes it if there is none: only for a log that is new, or it would stand
-    /// in the place of the file that has to be restored.
-    pub fn load_or_create(path: &Path, log_is_new: bool) -> anyhow::Result<Self> {
-        if !path.exists() {
-            let shown = path.display();
-            ensure!(log_is_new, "{shown} is missing; restore the secrets.json that was made with this log");
-            let text = serde_json::to_string_pretty(&File::draw())?;
-            data_dir::write_private(path, text.as_bytes())?;
-        }
-        Self::load(path)
-    }
-
-    /// Reads a secrets file.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
+/// Reads a secrets file, or makes it if there is none: only for a log that is new, or it would stand in the
+/// place of the file that has to be restored.
+///
+/// # Errors
+///
+/// The file can't be read or written, or is missing though there is a log.
+pub fn load_or_create(path: &Path, log_is_new: bool) -> anyhow::Result<Secrets> {
+    if !path.exists() {
         let shown = path.display();
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("can't read the secrets in {shown}"))?;
-        let file: File = serde_json::from_str(&text)
-            .with_context(|| format!("{shown} is not a secrets file; restore it"))?;
-        let key = |purpose: &str| {
-            let Some(Key { version, key }) = file.keys.get(purpose) else {
-                bail!("{shown} has no key `{purpose}`; restore the file that was made with this log")
-            };
-            let mut bytes = [0; 32];
-            hex::decode_to_slice(key, &mut bytes)
-                .with_context(|| format!("the key `{purpose}` in {shown} is not 64 hex digits"))?;
-            Ok(VersionedKey { version: *version, bytes })
-        };
-        let [fingerprint, cvc, master, idempotency] = PURPOSES.map(key);
-        let keys =
-            LedgerKeys { fingerprint: fingerprint?, cvc: cvc?, master: master?, idempotency: idempotency? };
-        let password = |role: DatabaseRole| Some((role, file.database_passwords.get(role.suffix())?.clone()));
-        Ok(Self { keys, passwords: DatabaseRole::ALL.into_iter().filter_map(password).collect() })
+        ensure!(log_is_new, "{shown} is missing; restore the secrets.json that was made with this log");
+        write_private(path, Secrets::draw(path).to_text().as_bytes())?;
     }
+    Ok(Secrets::read(path)?)
 }
 
-impl File {
-    fn draw() -> Self {
-        let key = |purpose: &str| {
-            (purpose.to_owned(), Key { version: 1, key: hex::encode(entropy::bytes::<32>()) })
-        };
-        let password = |role: DatabaseRole| (role.suffix().to_owned(), hex::encode(entropy::bytes::<16>()));
-        Self {
-            keys: PURPOSES.into_iter().map(key).collect(),
-            database_passwords: DatabaseRole::ALL.into_iter().map(password).collect(),
+/// Makes a folder with new secrets for a deployment: all of them for `migrate` and the backup, what each
+/// service needs in a file of its own, and the passwords that PostgreSQL and RabbitMQ are set up with.
+///
+/// # Errors
+///
+/// There is such a folder already: its secrets may be those of a log. Or it can't be written.
+pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    let shown = folder.display();
+    DirBuilder::new().mode(0o700).create(folder).with_context(|| {
+        format!("can't make the folder {shown}; name a new one, in a folder that can be written")
+    })?;
+    let secrets = Secrets::draw(&folder.join(SECRETS));
+    let broker = format!(
+        "default_user = quittance\ndefault_pass = {}\n",
+        secrets.broker_password.as_deref().unwrap_or_default()
+    );
+    write_private(&folder.join(SECRETS), secrets.to_text().as_bytes())?;
+    write_parts(folder, &secrets)?;
+    write_private(&folder.join("postgres_password"), format!("{}\n", draw_password()).as_bytes())?;
+    write_private(&folder.join("rabbitmq.conf"), broker.as_bytes())
+}
+
+/// Writes what each service needs of the secrets into a file named after it.
+///
+/// # Errors
+///
+/// The folder can't be written.
+pub fn write_parts(folder: &Path, secrets: &Secrets) -> anyhow::Result<()> {
+    for (file, keys, role, with_broker) in [
+        ("command-api.json", KeyPurpose::ALL.as_slice(), DatabaseRole::Command, true),
+        ("projectors.json", &[KeyPurpose::Master], DatabaseRole::Projector, true),
+        ("query-api.json", &[], DatabaseRole::Query, false),
+    ] {
+        let part = secrets.only(keys, role, with_broker);
+        write_private(&folder.join(file), part.to_text().as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_secrets_is_made_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("secrets");
+        make_folder(&folder).unwrap();
+        let all = Secrets::read(&folder.join(SECRETS)).unwrap();
+        for file in std::fs::read_dir(&folder).unwrap() {
+            assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
+        let part = Secrets::read(&folder.join("projectors.json")).unwrap();
+        assert_eq!(part.broker_password, all.broker_password);
+        assert!(part.key(KeyPurpose::Fingerprint).is_err());
+        let broker = std::fs::read_to_string(folder.join("rabbitmq.conf")).unwrap();
+        assert!(broker.ends_with(&format!("default_pass = {}\n", all.broker_password.clone().unwrap())));
+
+        let refused = make_folder(&folder).unwrap_err();
+        assert!(format!("{refused:#}").contains("name a new one"), "{refused:#}");
+        assert_eq!(Secrets::read(&folder.join(SECRETS)).unwrap().to_text(), all.to_text());
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api_kit::serve;
+use api_kit::{program, serve};
 use command_api::keys::LedgerKeys;
 use command_api::relay::Relay;
 use command_api::service::CommandApi;
@@ -12,15 +12,13 @@ use event_store::broker;
 use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use event_store::migrate::{DatabaseRole, Roles};
+use event_store::secrets::Secrets;
+use event_store::server_url::{database_name, with_user};
 use event_store::{database, key_check, migrate};
 use projectors::runner::{Runner, RunnerConfig};
 use query_api::QueryApi;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-use crate::database_url::{database_name, with_user};
-use crate::secrets::Secrets;
 
 /// How long the parts get to end by themselves.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
@@ -36,7 +34,7 @@ pub struct SystemConfig {
     /// Keys and passwords.
     pub secrets: Secrets,
     /// A RabbitMQ that carries events to the read models; without one they follow the log alone.
-    pub amqp_url: Option<String>,
+    pub broker: Option<RabbitBroker>,
     /// The clock.
     pub clock: Clock,
     /// How long the oldest command may have waited when a new one is still taken.
@@ -73,22 +71,23 @@ impl System {
             read_url,
             role_prefix,
             secrets,
-            amqp_url,
+            broker,
             clock,
             queue_wait_max,
             command_addr,
             query_addr,
         } = config;
+        let keys = LedgerKeys::of(&secrets)?;
         let prefix = role_prefix.map_or_else(|| database_name(&log_url), Ok)?;
-        let roles = Roles { prefix, passwords: secrets.passwords.clone() };
+        let roles = Roles { prefix, passwords: secrets.passwords };
         // The keys first: a start with others must not so much as change the roles' passwords.
-        check_keys(&log_url, &secrets.keys).await?;
+        check_keys(&log_url, &keys).await?;
         migrate::migrate(&log_url, &read_url, &roles).await.context("can't migrate the database")?;
-        key_check::note(&log_url, &secrets.keys.checks()).await?;
+        key_check::note(&log_url, &keys.checks()).await?;
 
         // Listen first: an address that is taken should stop the start before anything runs.
-        let command_listener = listen(command_addr, "--command-addr").await?;
-        let query_listener = listen(query_addr, "--query-addr").await?;
+        let command_listener = program::listen(command_addr, "--command-addr").await?;
+        let query_listener = program::listen(query_addr, "--query-addr").await?;
         let as_role = |url: &str, role: DatabaseRole| {
             with_user(url, &roles.name(role), roles.passwords.get(&role).map_or("", String::as_str))
         };
@@ -96,13 +95,9 @@ impl System {
         let mut parts = JoinSet::new();
 
         let log = database::options(&as_role(&log_url, DatabaseRole::Command)?, "quittance command-api")?;
-        let relay = match &amqp_url {
-            Some(url) => Some(Relay::new(log.clone(), RabbitBroker::new(url)?)),
-            None => None,
-        };
+        let relay = broker.clone().map(|broker| Relay::new(log.clone(), broker));
         let health = relay.as_ref().map(Relay::health);
-        let command_api =
-            CommandApi::start(log, secrets.keys.clone(), clock.clone(), queue_wait_max, health)?;
+        let command_api = CommandApi::start(log, keys.clone(), clock.clone(), queue_wait_max, health)?;
         if let Some(relay) = relay {
             let stop = token.clone();
             parts.spawn(async move {
@@ -111,13 +106,8 @@ impl System {
             });
         }
         let (command_addr, query_addr) = (command_listener.local_addr()?, query_listener.local_addr()?);
-        let (router, stop) = (command_api.router(), token.clone());
-        parts.spawn(async move { Ok(serve::serve(command_listener, router, stop).await?) });
-        let mut executor = command_api.executor();
-        parts.spawn(async move {
-            executor.ended().await;
-            bail!("the executor has ended")
-        });
+        let (api, stop) = (command_api.clone(), token.clone());
+        parts.spawn(async move { api.serve(command_listener, stop).await });
 
         let log_options =
             database::options(&as_role(&log_url, DatabaseRole::Projector)?, "quittance projectors")?;
@@ -125,10 +115,10 @@ impl System {
             database::options(&as_role(&read_url, DatabaseRole::Projector)?, "quittance projectors")?;
         let log_pool = database::pool(log_options, 4);
         let runner = Runner::new(RunnerConfig {
-            broker: broker::open(amqp_url.as_deref())?,
+            broker: broker::or_embedded(broker),
             log: log_pool,
             read: database::pool(read_options, 8),
-            master_key: secrets.keys.master_key(),
+            master_key: keys.master_key(),
         });
         runner.prepare().await.context("can't prepare the read models")?;
         let stop = token.clone();
@@ -142,7 +132,7 @@ impl System {
         let stop = token.clone();
         parts.spawn(async move { Ok(serve::serve(query_listener, query_api.router(), stop).await?) });
 
-        Ok(Self { command_addr, query_addr, command_api, keys: secrets.keys, token, parts })
+        Ok(Self { command_addr, query_addr, command_api, keys, token, parts })
     }
 
     /// Waits for a part to end, which none should: returns why it did.
@@ -158,21 +148,13 @@ impl System {
     /// Stops taking requests, carries out what was taken, and ends every part.
     pub async fn stop(mut self) {
         self.token.cancel();
-        let ended = tokio::time::timeout(STOP_LIMIT, async {
-            self.command_api.stop().await;
-            while self.parts.join_next().await.is_some() {}
-        });
+        let ended =
+            tokio::time::timeout(STOP_LIMIT, async { while self.parts.join_next().await.is_some() {} });
         if ended.await.is_err() {
             tracing::warn!("not every part ended in time");
             self.parts.abort_all();
         }
     }
-}
-
-async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}; is it taken? Choose another with {flag}"))
 }
 
 /// Refuses to run with other keys than those that the log was written with.

@@ -5,25 +5,22 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use api_kit::program;
+use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use event_store::migrate::is_log;
+use event_store::secrets::Secrets;
 use event_store::{database, lookup};
 use ledger_core::api_key::Role;
 use sha2::{Digest, Sha256};
-use sqlx::{Connection, PgConnection};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials::Credentials;
 use crate::data_dir::DataDir;
-use crate::demo;
-use crate::private_postgres::PrivatePostgres;
-use crate::secrets::Secrets;
+use crate::secrets::load_or_create;
+use crate::servers::{BrokerChoice, Servers};
 use crate::start_screen::StartScreen;
 use crate::system::{System, SystemConfig};
-
-/// The name of the database in a private server.
-pub const DATABASE: &str = "quittance";
 
 /// How many demo requests a second `--demo` sends.
 const DEMO_RATE: u32 = 10;
@@ -37,10 +34,14 @@ pub struct Options {
     pub database_url: Option<String>,
     /// Another one for the read models.
     pub read_database_url: Option<String>,
+    /// The secrets file; that of the data folder, made if the log is new, unless given.
+    pub secrets: Option<PathBuf>,
     /// Where PostgreSQL's programs are.
     pub pg_bin: Option<PathBuf>,
-    /// A RabbitMQ that carries events to the read models.
-    pub amqp_url: Option<String>,
+    /// Where RabbitMQ's programs are.
+    pub rabbitmq_bin: Option<PathBuf>,
+    /// What carries events to the read models.
+    pub broker: BrokerChoice,
     /// Where commands are listened for.
     pub command_addr: SocketAddr,
     /// Where queries are listened for.
@@ -56,60 +57,60 @@ pub struct Options {
 /// Runs the system until it is told to stop; that can be while it starts, too.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut stop = Stop::listen()?;
+    let stop = program::stop_signals()?;
     let data = DataDir::open(&options.data)?;
-    let mut postgres = None;
+    let credentials_file = data.credentials();
+    let mut servers = Servers::new(data, options.pg_bin.clone(), options.rabbitmq_bin.clone());
     let system = tokio::select! {
-        system = start(&options, &data, &mut postgres) => Some(system),
-        () = stop.asked() => None,
+        system = start(&options, &mut servers) => Some(system),
+        () = stop.cancelled() => None,
     };
     let served = match system {
         Some(Ok((system, credentials))) => {
             say(&StartScreen {
                 command: system.command_addr,
                 query: system.query_addr,
-                credentials: &data.credentials(),
+                credentials: &credentials_file,
                 millis: started.elapsed().as_millis(),
             });
-            serve(system, credentials, &options, &data, &mut postgres, &mut stop).await
+            serve(system, credentials, options.demo, &mut servers, &stop).await
         }
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
-    if let Some(postgres) = postgres {
-        postgres.stop().await?;
-    }
+    servers.stop().await?;
     served
 }
 
-/// Starts everything, the private server first if one is needed.
-async fn start(
-    options: &Options,
-    data: &DataDir,
-    postgres: &mut Option<PrivatePostgres>,
-) -> anyhow::Result<(System, Credentials)> {
+/// Starts everything, private servers first where they are needed.
+async fn start(options: &Options, servers: &mut Servers) -> anyhow::Result<(System, Credentials)> {
     let log_url = match &options.database_url {
         Some(url) => url.clone(),
-        None => {
-            let server = postgres.insert(PrivatePostgres::start(data, options.pg_bin.as_deref()).await?);
-            create_database(&server.owner_url("postgres")).await?;
-            server.owner_url(DATABASE)
-        }
+        None => servers.start_postgres().await?,
     };
+    let amqp_url = match &options.broker {
+        BrokerChoice::Embedded => None,
+        BrokerChoice::Private => Some(servers.start_rabbit().await?),
+        BrokerChoice::At(url) => Some(url.clone()),
+    };
+    let data = servers.data();
     let log_is_new = !is_log(&log_url).await.context("can't reach the database")?;
     let system = System::start(SystemConfig {
         read_url: options.read_database_url.clone().unwrap_or_else(|| log_url.clone()),
         log_url: log_url.clone(),
         role_prefix: None,
-        secrets: Secrets::load_or_create(&data.secrets(), log_is_new)?,
-        amqp_url: options.amqp_url.clone(),
+        secrets: match &options.secrets {
+            Some(file) => Secrets::read(file)?,
+            None => load_or_create(&data.secrets(), log_is_new)?,
+        },
+        broker: amqp_url.as_deref().map(RabbitBroker::new).transpose()?,
         clock: options.clock.clone(),
         queue_wait_max: options.queue_wait_max,
         command_addr: options.command_addr,
         query_addr: options.query_addr,
     })
     .await?;
-    let credentials = credentials(&system, data, log_url, options.amqp_url.clone()).await?;
+    let credentials = credentials(&system, data, log_url, amqp_url).await?;
     Ok((system, credentials))
 }
 
@@ -117,23 +118,19 @@ async fn start(
 async fn serve(
     mut system: System,
     credentials: Credentials,
-    options: &Options,
-    data: &DataDir,
-    postgres: &mut Option<PrivatePostgres>,
-    stop: &mut Stop,
+    demo: bool,
+    servers: &mut Servers,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let token = CancellationToken::new();
-    let traffic = options.demo.then(|| {
+    let traffic = demo.then(|| {
         let token = token.clone();
-        tokio::spawn(async move { demo::run(&credentials, DEMO_RATE, None, false, token).await })
+        tokio::spawn(async move { crate::demo::run(&credentials, DEMO_RATE, None, false, token).await })
     });
     let ended = tokio::select! {
-        () = stop.asked() => Ok(()),
+        () = stop.cancelled() => Ok(()),
         error = system.failed() => Err(error),
-        died = keep_running(postgres, data, options) => match died {
-            Ok(never) => match never {},
-            Err(error) => Err(error),
-        },
+        error = servers.keep_running() => Err(error),
     };
     token.cancel();
     if let Some(traffic) = traffic {
@@ -147,39 +144,9 @@ async fn serve(
     ended
 }
 
-/// Starts the private server again whenever it dies; without one, waits for ever.
-///
-/// Cancelled at any await, `postgres` is the server that runs, or the one that has died.
-async fn keep_running(
-    postgres: &mut Option<PrivatePostgres>,
-    data: &DataDir,
-    options: &Options,
-) -> anyhow::Result<std::convert::Infallible> {
-    let Some(running) = postgres else { return std::future::pending().await };
-    loop {
-        running.ended().await;
-        tracing::warn!("PostgreSQL died; it is started again");
-        *running = PrivatePostgres::start(data, options.pg_bin.as_deref()).await?;
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "the start screen is what the program is asked for")]
 fn say(screen: &StartScreen<'_>) {
     println!("{screen}");
-}
-
-/// Creates the database in a fresh private server.
-async fn create_database(server_url: &str) -> anyhow::Result<()> {
-    let mut connection =
-        PgConnection::connect(server_url).await.context("can't reach the private PostgreSQL")?;
-    let known: Option<(i32,)> = sqlx::query_as("SELECT 1 FROM pg_database WHERE datname = $1")
-        .bind(DATABASE)
-        .fetch_optional(&mut connection)
-        .await?;
-    if known.is_none() {
-        sqlx::query("CREATE DATABASE quittance").execute(&mut connection).await?;
-    }
-    Ok(connection.close().await?)
 }
 
 /// Reads the API keys of earlier starts, or mints them; the addresses are today's.
@@ -219,23 +186,4 @@ async fn are_live(known: &Credentials, database_url: &str) -> anyhow::Result<boo
         live &= lookup::principal(&pool, &secret_hash).await?.is_some();
     }
     Ok(live)
-}
-
-/// Ctrl-C and a polite kill.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! What the database itself refuses: changes of events, and what a role has no business with.
 
 use event_store::migrate::DatabaseRole;
+use event_store::server_url::with_user;
 use ledger_tests::TestLedger;
 use ledger_tests::cluster::{ROLE_PREFIX, cluster};
-use quittance::database_url::with_user;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 

@@ -12,6 +12,7 @@ mod kills;
 mod money;
 mod past;
 mod poison;
+mod programs;
 mod queries;
 mod refusals;
 mod routes;

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use event_store::migrate::{Roles, migrate};
+use event_store::secrets::Secrets;
 use quittance::data_dir::DataDir;
 use quittance::private_postgres::PrivatePostgres;
-use quittance::secrets::Secrets;
+use quittance::secrets::load_or_create;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
 
@@ -61,7 +62,7 @@ impl Cluster {
 
     /// Returns the keys and passwords of the run.
     pub fn secrets(&self) -> anyhow::Result<Secrets> {
-        Secrets::load_or_create(&self.folder.join("secrets.json"), true)
+        load_or_create(&self.folder.join("secrets.json"), true)
     }
 
     fn roles(&self) -> anyhow::Result<Roles> {

@@ -55,7 +55,7 @@ impl TestLedger {
             read_url: database_url.clone(),
             role_prefix: Some(ROLE_PREFIX.to_owned()),
             secrets: cluster.secrets()?,
-            amqp_url: None,
+            broker,
             clock: Clock::with_offset_file(PathBuf::from(clock.path())),
             queue_wait_max: QUEUE_WAIT_MAX,
             command_addr: free_port,

@@ -43,15 +43,11 @@ pub fn queue_name(projection: &str, generation: i32) -> String {
     format!("quittance.projection.{projection}.v{generation}")
 }
 
-/// Chooses the broker that a URL names; without one, the embedded.
-///
-/// # Errors
-///
-/// The URL is malformed, or its certificates can't be read.
-pub fn open(url: Option<&str>) -> Result<Arc<dyn Broker>, rabbitmq::BrokerError> {
-    match url {
-        Some(url) => Ok(Arc::new(RabbitBroker::new(url)?)),
-        None => Ok(Arc::new(EmbeddedBroker)),
+/// Returns the broker that there is, or the embedded one.
+pub fn or_embedded(rabbit: Option<RabbitBroker>) -> Arc<dyn Broker> {
+    match rabbit {
+        Some(rabbit) => Arc::new(rabbit),
+        None => Arc::new(EmbeddedBroker),
     }
 }
 

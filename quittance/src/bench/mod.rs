@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use event_store::database;
 use event_store::reader::LogReader;
+use event_store::secrets::KeyPurpose;
 use indicatif::ProgressBar;
 use projectors::checkpoint;
 use serde_json::{Value, json};
@@ -75,7 +76,7 @@ pub async fn run(place: &Place, measure: Measure) -> anyhow::Result<()> {
     let report = verify(VerifyOptions {
         log_url: credentials.database_url.clone(),
         read_url,
-        master_key: place.secrets().ok().map(|secrets| secrets.keys.master_key()),
+        master_key: Some(place.secrets()?.key(KeyPurpose::Master)?.secret_key()),
         progress: true,
     })
     .await?;

@@ -45,8 +45,8 @@ pub struct RabbitBroker {
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The URL is not one of a RabbitMQ.
-    #[error("not a URL of a RabbitMQ, like amqp://user:password@host:5672/vhost: {0}")]
-    Url(String),
+    #[error("a broker URL looks like amqp://user:password@host:5672/vhost")]
+    Url,
     /// The file of certificates that the URL names can't be read.
     #[error("can't read the certificates in {path}")]
     Certificates {
@@ -74,7 +74,7 @@ impl RabbitBroker {
     /// Reads a URL: `amqp://` or, for TLS, `amqps://`. Certificates are checked against the system's, or
     /// those in the PEM file that the parameter `cacertfile` names.
     pub fn new(url: &str) -> Result<Self, BrokerError> {
-        let mut uri: AMQPUri = url.parse().map_err(BrokerError::Url)?;
+        let mut uri: AMQPUri = url.parse().map_err(|_| BrokerError::Url)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
         let path = form_urlencoded::parse(parameters.as_bytes()).find(|(name, _)| name == "cacertfile");
@@ -167,7 +167,7 @@ mod tests {
         let broker = RabbitBroker::new("amqps://ada:secret@broker.example:5671/ledger").unwrap();
         assert_eq!(format!("{broker:?}"), "RabbitBroker(broker.example:5671/ledger)");
         assert_eq!(broker.uri.query.heartbeat, Some(HEARTBEAT_SECONDS));
-        assert!(matches!(RabbitBroker::new("http://broker.example"), Err(BrokerError::Url(_))));
+        assert!(matches!(RabbitBroker::new("http://broker.example"), Err(BrokerError::Url)));
         assert!(matches!(
             RabbitBroker::new("amqps://broker.example/%2f?cacertfile=/nowhere/ca.pem"),
             Err(BrokerError::Certificates { path, .. }) if path == "/nowhere/ca.pem"

@@ -1,0 +1,5 @@
+//! The `command-api` program.
+
+fn main() -> std::process::ExitCode {
+    command_api::program::main()
+}

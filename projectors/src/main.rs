@@ -1,0 +1,5 @@
+//! The `projectors` program.
+
+fn main() -> std::process::ExitCode {
+    projectors::program::main()
+}
