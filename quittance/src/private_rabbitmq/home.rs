@@ -1,7 +1,7 @@
 //! The folder of a node: what it holds, and the settings that the node is started with.
 //!
 //! ```text
-//! DIR/rabbitmq/
+//! DIR/rabbitmq/                           a link where RabbitMQ can't cope with the path
 //!     node/                               RabbitMQ's own
 //!     .erlang.cookie, name, password      drawn once
 //!     ports, made_by                      what was chosen last
@@ -13,13 +13,14 @@
 //! everyone else; the node is reachable from this machine only, by those who know its password or cookie.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use event_store::entropy;
+use nix::unistd::Uid;
 
 use super::programs::RabbitPrograms;
 use crate::data_dir::{DataDir, write_private};
@@ -28,6 +29,10 @@ use crate::private_server::keep_or_choose_port;
 
 /// The user that a fresh node makes, its only one.
 pub(super) const USER: &str = "quittance";
+
+/// Where the node's folder goes whose path RabbitMQ can't cope with. An ordinary user can write there, too;
+/// it may be cleaned up one day, and loses nothing then that the log does not have.
+const ELSEWHERE: &str = "/var/tmp";
 
 /// The argument that tells the node's process from all others, before the folder. It means nothing to
 /// Erlang.
@@ -44,8 +49,6 @@ const ERLANG_ARGUMENTS: &str = concat!(
     // Told to stop, the management plugin asks something of a process that has no ear for it any more,
     // and waits 5 s. By then all queues are closed.
     "-kernel shutdown_timeout 1000 ",
-    // Names of files are UTF-8, whatever the locale says.
-    "+fnu ",
     // Two threads carry all that one log publishes, and none of them spins while it waits: the node
     // shares the machine with what it serves.
     "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
@@ -74,13 +77,8 @@ pub(super) struct Ports {
 impl Home {
     /// Opens the folder of a node, making it where it is missing.
     pub(super) fn open(data: &DataDir) -> Result<Home> {
-        let folder = data.rabbitmq();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)))
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = plain_folder(data)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
         let mut home = Home { folder, name: String::new(), password: String::new() };
         home.name = format!("quittance-{}", home.drawn_once::<4>("name")?);
         home.password = home.drawn_once::<24>("password")?;
@@ -245,10 +243,56 @@ log.connection.level = warning
     }
 }
 
+/// Returns the folder that the node is in, or is to be made in, under a path that RabbitMQ copes with: it
+/// hands its path to a shell, unquoted.
+fn plain_folder(data: &DataDir) -> Result<PathBuf> {
+    let place = data.rabbitmq();
+    if is_plain(&place) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&place);
+        return made
+            .and_then(|()| place.canonicalize())
+            .with_context(|| format!("cannot make {}", place.display()));
+    }
+    if let Ok(folder) = place.canonicalize()
+        && is_plain(&folder)
+        && fs::metadata(&folder).is_ok_and(|folder| folder.uid() == Uid::effective().as_raw())
+    {
+        return Ok(folder);
+    }
+    go_elsewhere(&place)
+}
+
+/// Makes a folder elsewhere, and a link to it: the only thing that ties the two together.
+fn go_elsewhere(place: &Path) -> Result<PathBuf> {
+    // What a removed folder has left, or one that was moved here.
+    if place.is_symlink() {
+        fs::remove_file(place)?;
+    } else if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    let folder = Path::new(ELSEWHERE).join(format!("quittance-{}", hex::encode(entropy::bytes::<8>())));
+    tracing::warn!(
+        "RabbitMQ can't cope with special characters in {}: its queues go to {}",
+        place.display(),
+        folder.display()
+    );
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .and_then(|()| std::os::unix::fs::symlink(&folder, place))
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Says whether a shell takes a path for what it is.
+fn is_plain(path: &Path) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte);
+    path.as_os_str().as_encoded_bytes().iter().all(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener};
-    use std::path::Path;
 
     use super::super::programs::Version;
     use super::*;
@@ -286,6 +330,21 @@ mod tests {
         assert_eq!(mode(&home.file(".erlang.cookie")), 0o400);
         assert_eq!(mode(&home.file("password")), 0o600);
         assert_eq!(home.drawn_once::<24>("password").unwrap(), home.password);
+    }
+
+    #[test]
+    fn a_folder_that_a_shell_would_misread_is_elsewhere() {
+        let parent = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&parent.path().join("Zoë's work")).unwrap();
+        let home = Home::open(&data).unwrap();
+        assert!(home.folder.starts_with(Path::new(ELSEWHERE).canonicalize().unwrap()));
+        let again = Home::open(&data).unwrap();
+        assert_eq!((again.folder, again.password), (home.folder.clone(), home.password));
+
+        fs::remove_dir_all(&home.folder).unwrap();
+        let anew = Home::open(&data).unwrap().folder;
+        assert_ne!(anew, home.folder);
+        fs::remove_dir_all(anew).unwrap();
     }
 
     fn home() -> (tempfile::TempDir, Home) {

@@ -227,7 +227,8 @@ fn last_words(log: &Path, from: usize) -> String {
     let reason = match said.rsplit_once("Error during startup:") {
         // It goes on over many lines, the telling ones first.
         Some((_, reason)) => reason.split_whitespace().collect::<Vec<_>>().join(" "),
-        None => said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned(),
+        // Lines of nothing but a time are the rest of longer messages.
+        None => said.lines().rev().find(|line| !line.ends_with("> ")).unwrap_or_default().to_owned(),
     };
     if reason.is_empty() {
         return format!("see {}", log.display());
