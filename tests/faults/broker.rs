@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use event_store::broker::chunk::Chunk;
+use event_store::reader::{Checkpoint, LogReader};
 use ledger_core::LeafHash;
 use ledger_tests::broker::{Node, Vhost, vhost};
 use ledger_tests::people::{Client, Merchant};
 use ledger_tests::{Load, Proxy, Sent, TestLedger};
-use event_store::broker::chunk::Chunk;
-use event_store::reader::{Checkpoint, LogReader};
 use serde_json::{Value, json};
 use sqlx::Executor;
 

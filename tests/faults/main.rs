@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says plainly what must be so")]
 
 mod broker;
-mod leaks;
+
 mod lock;
 mod processes;
 mod restore;

@@ -63,10 +63,8 @@ fn server_url(cast: &Cast) -> String {
 /// Tells in which schemas of read models an event is known by its reference or position.
 async fn rows_beyond(cast: &Cast, position: i64) -> i64 {
     let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
-    let (rows,): (i64,) = sqlx::query_as("SELECT max(position) FROM projections")
-        .fetch_one(&mut owner)
-        .await
-        .unwrap();
+    let (rows,): (i64,) =
+        sqlx::query_as("SELECT max(position) FROM projections").fetch_one(&mut owner).await.unwrap();
     rows - position
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
@@ -40,6 +40,19 @@ pub struct Vhost {
     name: String,
     management_url: String,
     http: reqwest::Client,
+}
+
+/// Names the broker that the tests run on: `embedded`, unless it says `rabbitmq`.
+const BROKER_OF_RUN: &str = "QUITTANCE_TEST_BROKER";
+
+/// Makes a virtual host for a test, if the run is one on RabbitMQ.
+pub async fn of_run() -> anyhow::Result<Option<Vhost>> {
+    #[expect(clippy::disallowed_methods, reason = "cargo hands tests no arguments")]
+    match std::env::var(BROKER_OF_RUN).as_deref() {
+        Ok("rabbitmq") => Ok(Some(vhost().await?)),
+        Ok("embedded") | Err(_) => Ok(None),
+        Ok(other) => bail!("{BROKER_OF_RUN} is {other:?}, neither `embedded` nor `rabbitmq`"),
+    }
 }
 
 /// Makes a virtual host on the run's node, which the first test starts.
@@ -119,7 +132,8 @@ impl Vhost {
     /// Throws away what is in every queue.
     pub async fn purge_all(&self) {
         for queue in self.queues().await {
-            self.ask(Method::DELETE, "queues", &format!("/{}/contents", queue["name"].as_str().unwrap())).await;
+            self.ask(Method::DELETE, "queues", &format!("/{}/contents", queue["name"].as_str().unwrap()))
+                .await;
         }
     }
 
@@ -169,8 +183,7 @@ impl Vhost {
     }
 
     async fn connect(&self) -> (Connection, lapin::Channel) {
-        let connection =
-            Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.unwrap();
+        let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         (connection, channel)
     }

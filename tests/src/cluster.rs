@@ -72,9 +72,9 @@ impl Cluster {
 
 /// Starts a process that ends the server and removes its folder once this process is gone, however it
 /// goes: it reads a pipe that only we hold open.
-fn undertaker(server: i32, folder: &std::path::Path) -> anyhow::Result<Child> {
+pub(crate) fn undertaker(server: i32, folder: &std::path::Path) -> anyhow::Result<Child> {
     let script = r#"cat >/dev/null; kill -INT "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done
-                    rm -rf "$(readlink -f "$2/postgres")" "$2""#;
+                    rm -rf "$(readlink -f "$2/postgres" 2>/dev/null)" "$2""#;
     Command::new("setsid")
         .args(["sh", "-c", script, "undertaker"])
         .arg(server.to_string())

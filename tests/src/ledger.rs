@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use event_store::entropy;
 use ledger_core::api_key::Role;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::answer::Answer;
+use crate::broker;
 use crate::cluster::{ROLE_PREFIX, cluster};
 
 /// Tests gather hundreds of commands behind a held lock, on a machine that does other things.
@@ -44,8 +46,13 @@ pub struct TestLedger {
 }
 
 impl TestLedger {
-    /// Starts a ledger on a fresh database.
+    /// Starts a ledger on a fresh database, and on the broker of the run.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_on(broker::of_run().await?.map(|vhost| vhost.amqp_url)).await
+    }
+
+    /// Starts a ledger on a fresh database, and on RabbitMQ at a URL, or on the embedded broker.
+    pub async fn start_on(amqp_url: Option<String>) -> anyhow::Result<Self> {
         let cluster = cluster().await?;
         let database_url = cluster.database().await?;
         let clock = tempfile::NamedTempFile::new()?;
@@ -55,7 +62,7 @@ impl TestLedger {
             read_url: database_url.clone(),
             role_prefix: Some(ROLE_PREFIX.to_owned()),
             secrets: cluster.secrets()?,
-            broker,
+            broker: amqp_url.as_deref().map(RabbitBroker::new).transpose()?,
             clock: Clock::with_offset_file(PathBuf::from(clock.path())),
             queue_wait_max: QUEUE_WAIT_MAX,
             command_addr: free_port,

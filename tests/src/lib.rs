@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness that can't do its work fails the test")]
 
 pub mod answer;
+pub mod broker;
 pub mod cluster;
 pub mod ledger;
 pub mod load;
