@@ -70,11 +70,12 @@ impl Cluster {
     }
 }
 
-/// Starts a process that ends the server and removes its folder once this process is gone, however it
-/// goes: it reads a pipe that only we hold open.
+/// Starts a process that ends a server and removes its folder once this process is gone, however it goes: it
+/// reads a pipe that only we hold open. What the server has left running, it tells by the folder.
 pub(crate) fn undertaker(server: i32, folder: &std::path::Path) -> anyhow::Result<Child> {
-    let script = r#"cat >/dev/null; kill -INT "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done
-                    rm -rf "$(readlink -f "$2/postgres" 2>/dev/null)" "$2""#;
+    let script = r#"cat >/dev/null; kill -TERM "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done
+                    for left in $(grep -lzs -- "$2" /proc/[0-9]*/environ | cut -d/ -f3); do kill "$left"; done
+                    rm -rf "$(readlink -f "$2/postgres")" "$(readlink -f "$2/rabbitmq")" "$2""#;
     Command::new("setsid")
         .args(["sh", "-c", script, "undertaker"])
         .arg(server.to_string())
