@@ -6,7 +6,9 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
-// The program's own file: both must find the same PostgreSQL.
+// The program's own files: both must find the same PostgreSQL.
+#[path = "../../quittance/src/packages.rs"]
+mod packages;
 #[path = "../../quittance/src/private_postgres/programs.rs"]
 mod programs;
 

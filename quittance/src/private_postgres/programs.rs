@@ -1,12 +1,14 @@
 //! Where PostgreSQL's programs are, and how they are installed where they are missing.
 //!
 //! `xtask` compiles this file too, so that developers' machines and users' find the same ones: it must
-//! need nothing but the standard library and `anyhow`.
+//! need nothing but the standard library, `anyhow` and [`crate::packages`].
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+
+use crate::packages::{folders_in_path, install};
 
 /// The oldest version whose behaviour we rely on.
 const OLDEST_MAJOR: u32 = 14;
@@ -53,7 +55,7 @@ impl PostgresPrograms {
         if let Some(programs) = Self::find(made_by) {
             return Ok(programs);
         }
-        if made_by.is_none() && install()? {
+        if made_by.is_none() && install("PostgreSQL", "postgresql", "postgresql@17")? {
             return Self::find(None).context("PostgreSQL was installed, but is not where it should be");
         }
         bail!(
@@ -98,12 +100,6 @@ fn major_in(version: &str) -> Option<u32> {
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn folders_in_path() -> Vec<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "a look-up in PATH is no configuration of ours")]
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect()
-}
-
 /// Lists the folders that package managers use, the highest version first.
 fn folders_of_packages() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -117,53 +113,6 @@ fn folders_of_packages() -> Vec<PathBuf> {
     }
     found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
     found.into_iter().map(|(_, folder)| folder).collect()
-}
-
-/// Installs PostgreSQL if that can be done without asking anyone, and says whether it was.
-fn install() -> Result<bool> {
-    let root = is_root();
-    if root && let Some(apt_get) = in_path("apt-get") {
-        eprintln!("PostgreSQL is missing: installing it with apt-get");
-        // One source of several may be out of reach: the installation says whether that matters.
-        let _ = run(apt_command(&apt_get).arg("update"));
-        run(apt_command(&apt_get).args(["install", "-y", "--no-install-recommends", "postgresql"]))?;
-        return Ok(true);
-    }
-    if !root && let Some(brew) = in_path("brew") {
-        eprintln!("PostgreSQL is missing: installing it with brew");
-        run(Command::new(brew).args(["install", "postgresql@17"]).env("NONINTERACTIVE", "1"))?;
-        return Ok(true);
-    }
-    Ok(false)
-}
-
-fn apt_command(apt_get: &Path) -> Command {
-    let mut command = Command::new(apt_get);
-    // A machine that has just started may be updating itself: wait for it rather than fail.
-    command.args(["-q", "-o", "DPkg::Lock::Timeout=120"]).env("DEBIAN_FRONTEND", "noninteractive");
-    command
-}
-
-/// Runs a package manager, with nobody to answer it and its chatter kept out of our output.
-fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().display().to_string();
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(std::io::stderr())
-        .status()
-        .with_context(|| format!("cannot run {name}"))?;
-    if !status.success() {
-        bail!("{name} could not install PostgreSQL ({status}); install it by hand");
-    }
-    Ok(())
-}
-
-fn in_path(program: &str) -> Option<PathBuf> {
-    folders_in_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
 }
 
 #[cfg(test)]

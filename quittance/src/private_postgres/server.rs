@@ -1,14 +1,11 @@
 //! The server process: started or adopted, watched, stopped.
 
-use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use event_store::entropy;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -16,27 +13,26 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::cluster::{Cluster, SUPERUSER};
 use crate::data_dir::{DataDir, write_private};
+use crate::private_server::{POLL, Process, keep_or_choose_port, open_log, said_since};
+
+/// What it is called in messages.
+const SERVER: &str = "PostgreSQL";
 
 /// How long a start is tried: backends that outlived a killed server hold its shared memory, and end
 /// with the statement that they are in.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a server may be silent, neither answering nor saying that it is on its way.
 const SILENCE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a fast shutdown may take before an immediate one is asked for; the next start recovers.
-const FAST_STOP_PATIENCE: Duration = Duration::from_secs(4);
-/// How long an immediate shutdown may take: the server itself kills its children after 5 s.
-const IMMEDIATE_STOP_PATIENCE: Duration = Duration::from_secs(6);
-/// How long the operating system may take to end a process that has no say in it.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
-/// How often the state of the process is looked at while something is awaited of it.
-const POLL: Duration = Duration::from_millis(20);
 
-/// The ports that one is chosen from: below those that systems lend to outgoing connections, so that
-/// it is still free at the next start.
-const PORTS: std::ops::Range<u16> = 15_000..32_000;
-
-/// The size that the log of the last runs is put aside at.
-const LOG_BYTES_MAX: u64 = 16 << 20;
+/// How it is stopped.
+const STOP: [(Signal, Duration); 3] = [
+    // A fast shutdown.
+    (Signal::SIGINT, Duration::from_secs(4)),
+    // An immediate one: the server itself kills its children after 5 s, and the next start recovers.
+    (Signal::SIGQUIT, Duration::from_secs(6)),
+    // The operating system ends a process that has no say in it.
+    (Signal::SIGKILL, Duration::from_secs(2)),
+];
 
 /// What the server is told beyond its configuration file; the command line has the last word.
 const SETTINGS: [&str; 18] = [
@@ -132,9 +128,7 @@ impl PrivatePostgres {
     /// Waits until the server has ended, which without [`PrivatePostgres::stop`] it does only when it
     /// was killed. Cancel-safe.
     pub async fn ended(&mut self) {
-        while self.process.is_running() {
-            tokio::time::sleep(5 * POLL).await;
-        }
+        self.process.ended().await;
     }
 
     /// Stops the server and waits until it has: at once for its clients, whose open transactions are
@@ -144,7 +138,7 @@ impl PrivatePostgres {
     ///
     /// The server runs on, which it does only while the disk hangs.
     pub async fn stop(mut self) -> Result<()> {
-        self.process.stop().await
+        self.process.stop(&STOP).await
     }
 
     /// Waits until the server accepts connections.
@@ -200,9 +194,7 @@ impl PrivatePostgres {
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        if self.process.is_running() {
-            let _ = kill(self.process.pid, Signal::SIGINT);
-        }
+        self.process.signal(Signal::SIGINT);
     }
 }
 
@@ -214,14 +206,14 @@ enum Answer {
 
 async fn adopt_or_launch(cluster: &Cluster) -> Result<PrivatePostgres> {
     if let Some((pid, port)) = left_behind(cluster)? {
-        let process = Process { pid, child: None, cluster: cluster.folder.clone() };
+        let process = Process::adopted(SERVER, pid, &cluster.folder, serves);
         let mut server = PrivatePostgres { process, port, password: cluster.password.clone() };
         if let Ok(Ok(())) = tokio::time::timeout(SILENCE_PATIENCE, server.accept()).await {
             tracing::info!("took over the PostgreSQL (process {pid}) that an earlier run left behind");
             return Ok(server);
         }
         // Ending, hanging, or turning us away: a new one takes its place.
-        server.process.stop().await?;
+        server.process.stop(&STOP).await?;
     }
     launch(cluster).await
 }
@@ -262,13 +254,12 @@ async fn launch(cluster: &Cluster) -> Result<PrivatePostgres> {
     command.arg("-c").arg(format!("shared_buffers={}MB", shared_buffers_mb()));
     let child = command.stdout(log.try_clone()?).stderr(log).spawn().context("cannot run postgres")?;
 
-    let pid = i32::try_from(child.id()).context("a process id is a positive i32")?;
-    let process = Process { pid: Pid::from_raw(pid), child: Some(child), cluster: cluster.folder.clone() };
+    let process = Process::started(SERVER, child, &cluster.folder, serves)?;
     let mut server = PrivatePostgres { process, port, password: cluster.password.clone() };
     match server.accept().await {
         Ok(()) => Ok(server),
         Err(error) => {
-            server.process.stop().await?;
+            server.process.stop(&STOP).await?;
             Err(anyhow!("{error:#}; {}", last_words(&cluster.log_file(), log_start)))
         }
     }
@@ -277,40 +268,16 @@ async fn launch(cluster: &Cluster) -> Result<PrivatePostgres> {
 /// Returns the port of the last start if it is free, else chooses another and remembers that.
 fn choose_port(remembered: &Path) -> Result<u16> {
     let last = fs::read_to_string(remembered).ok().and_then(|text| text.trim().parse().ok());
-    if let Some(port) = last.filter(|port| is_free(*port)) {
-        return Ok(port);
+    let port = keep_or_choose_port(SERVER, last)?;
+    if last != Some(port) {
+        write_private(remembered, port.to_string().as_bytes())?;
     }
-    for _ in 0..100 {
-        let draw = u16::from_le_bytes(entropy::bytes()) % (PORTS.end - PORTS.start);
-        let port = PORTS.start + draw;
-        if is_free(port) {
-            write_private(remembered, port.to_string().as_bytes())?;
-            return Ok(port);
-        }
-    }
-    bail!("no port from {} to {} is free for PostgreSQL", PORTS.start, PORTS.end)
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-}
-
-fn open_log(path: &Path) -> Result<File> {
-    if fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
-        fs::rename(path, path.with_extension("1"))?;
-    }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))
+    Ok(port)
 }
 
 /// Finds what the server said last, from where its run began.
 fn last_words(log: &Path, from: usize) -> String {
-    let said = fs::read(log).unwrap_or_default();
-    let said = String::from_utf8_lossy(said.get(from..).unwrap_or_default());
+    let said = said_since(log, from);
     let line = said.lines().rev().find(|line| line.contains("FATAL") || line.contains("PANIC"));
     match line.or_else(|| said.lines().last()) {
         Some(line) => format!("it said: {line} (more in {})", log.display()),
@@ -326,54 +293,6 @@ fn shared_buffers_mb() -> u64 {
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     });
     total_kb.map_or(128, |kb| (kb / 1024 / 16).clamp(32, 1024))
-}
-
-/// The server's process, our child or adopted.
-#[derive(Debug)]
-struct Process {
-    pid: Pid,
-    /// Ours to reap; none for an adopted one.
-    child: Option<Child>,
-    cluster: PathBuf,
-}
-
-impl Process {
-    fn is_running(&mut self) -> bool {
-        match &mut self.child {
-            // Not reaped before it is asked here: the number is nobody else's.
-            Some(child) => matches!(child.try_wait(), Ok(None)),
-            None => serves(self.pid, &self.cluster),
-        }
-    }
-
-    async fn stop(&mut self) -> Result<()> {
-        for (signal, patience) in [
-            (Signal::SIGINT, FAST_STOP_PATIENCE),
-            (Signal::SIGQUIT, IMMEDIATE_STOP_PATIENCE),
-            (Signal::SIGKILL, KILL_PATIENCE),
-        ] {
-            if self.ends_by(signal, patience).await {
-                return Ok(());
-            }
-            tracing::warn!("PostgreSQL (process {}) did not stop within {} s", self.pid, patience.as_secs());
-        }
-        Err(anyhow!("PostgreSQL (process {}) can't be stopped", self.pid))
-    }
-
-    async fn ends_by(&mut self, signal: Signal, patience: Duration) -> bool {
-        if self.is_running() {
-            // It fails only for a process that has just ended, which the loop finds out.
-            let _ = kill(self.pid, signal);
-        }
-        let asked = Instant::now();
-        while self.is_running() {
-            if asked.elapsed() > patience {
-                return false;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        true
-    }
 }
 
 /// Says whether a process is a server of this cluster: servers work in their cluster's folder.
