@@ -77,6 +77,12 @@ impl DataDir {
     pub fn postgres(&self) -> PathBuf {
         self.path.join("postgres")
     }
+
+    /// Returns the folder of the private RabbitMQ.
+    #[must_use]
+    pub fn rabbitmq(&self) -> PathBuf {
+        self.path.join("rabbitmq")
+    }
 }
 
 /// Writes a file that only its owner may read (mode 0600), in one step.
