@@ -6,13 +6,16 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
-// The program's own files: both must find the same PostgreSQL.
+// The program's own files: both must find the same PostgreSQL and RabbitMQ.
 #[path = "../../quittance/src/packages.rs"]
 mod packages;
 #[path = "../../quittance/src/private_postgres/programs.rs"]
-mod programs;
+mod postgres_programs;
+#[path = "../../quittance/src/private_rabbitmq/programs.rs"]
+mod rabbitmq_programs;
 
-use programs::PostgresPrograms;
+use postgres_programs::PostgresPrograms;
+use rabbitmq_programs::RabbitPrograms;
 
 /// What `cargo xtask` tells this program about itself. Build scripts would take it for theirs, and a
 /// check run through `xtask` and one run by hand would undo each other's builds.
@@ -36,6 +39,10 @@ struct Arguments {
     /// The folder of PostgreSQL's programs, where it is not to be looked for
     #[arg(long, env = "QUITTANCE_PG_BIN", value_name = "DIR", global = true)]
     pg_bin: Option<PathBuf>,
+
+    /// The folder of RabbitMQ's programs, where it is not to be looked for
+    #[arg(long, env = "QUITTANCE_RABBITMQ_BIN", value_name = "DIR", global = true)]
+    rabbitmq_bin: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -48,7 +55,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = setup(arguments.pg_bin.as_deref()).and_then(|()| match arguments.task {
+    let ready = setup(arguments.pg_bin.as_deref(), arguments.rabbitmq_bin.as_deref());
+    let done = ready.and_then(|()| match arguments.task {
         Task::Test => test(),
         Task::Setup => Ok(ExitCode::SUCCESS),
     });
@@ -59,9 +67,11 @@ fn main() -> ExitCode {
 }
 
 /// Finds or installs the servers that tests run on.
-fn setup(pg_bin: Option<&Path>) -> Result<()> {
+fn setup(pg_bin: Option<&Path>, rabbitmq_bin: Option<&Path>) -> Result<()> {
     let PostgresPrograms { folder, major } = PostgresPrograms::find_or_install(pg_bin, None)?;
     eprintln!("xtask: PostgreSQL {major} in {}", folder.display());
+    let RabbitPrograms { folder, version } = RabbitPrograms::find_or_install(rabbitmq_bin)?;
+    eprintln!("xtask: RabbitMQ {version} in {}", folder.display());
     Ok(())
 }
 
