@@ -253,15 +253,22 @@ fn serves(pid: Pid, folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
     fn a_process_is_told_by_the_folder_in_its_arguments() {
         let folder = Path::new("/data of/rabbitmq");
-        let mut shell = Command::new("/bin/sh");
-        let mut node = shell.args(["-c", "read -r _", "sh", MARK, "/data of/rabbitmq"]);
-        node = node.stdin(std::process::Stdio::piped());
-        let mut node = node.spawn().unwrap();
+        let mut node = Command::new("/bin/sh")
+            .args(["-c", "echo; read -r _", "sh", MARK, "/data of/rabbitmq"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has its arguments once it runs.
+        node.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
         let pid = Pid::from_raw(i32::try_from(node.id()).unwrap());
         assert!(serves(pid, folder));
         assert!(!serves(pid, Path::new("/data of")));
