@@ -18,7 +18,7 @@ const KILLS: u64 = 4;
 /// How long a round's load runs before and after its fault.
 const WHILE: Duration = Duration::from_millis(150);
 /// How long anything may take that happens by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A shop with customers, and load from all of them.
 struct Shop {

@@ -62,6 +62,9 @@ pub enum BrokerError {
     /// No answer came in time.
     #[error("broker did not answer within {ANSWER_LIMIT:?}")]
     Timeout,
+    /// Queues do not answer, though the broker does.
+    #[error("queues do not answer: {}", .0.join(", "))]
+    Stuck(Vec<String>),
     /// A message was not taken.
     #[error("broker refused a message")]
     Refused,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{BoxStream, SelectAll};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -16,6 +17,8 @@ use tokio::sync::{mpsc, watch};
 use super::{BrokerError, RabbitBroker, declare_queue, within};
 use crate::broker::Delivery;
 
+/// How long the deletion of a queue may take: the broker itself waits 5 s for one that has no leader.
+const DELETION_LIMIT: Duration = Duration::from_secs(10);
 /// How many messages of each queue may be out before the first is acknowledged.
 const PREFETCH: u16 = 32;
 /// The first and the longest pause before a new connection.
@@ -44,13 +47,16 @@ pub(super) async fn run(
 ) {
     // All that may have been declared and not been deleted again.
     let mut declared = BTreeSet::new();
+    // A queue that does not answer. After a crash a quorum queue may never find a leader again, and hangs
+    // whoever publishes to it; it is deleted, and what was in it is a hole.
+    let mut stuck: Vec<String> = Vec::new();
     let mut pause: Option<Duration> = None;
     loop {
         let wanted = queues.borrow_and_update().clone();
         if wanted.is_empty() && declared.is_empty() && queues.changed().await.is_ok() {
             continue;
         }
-        let dropped: Vec<String> = declared.difference(&wanted).cloned().collect();
+        let dropped: Vec<String> = declared.difference(&wanted).cloned().chain(stuck.drain(..)).collect();
         declared.extend(wanted.iter().cloned());
         let ended = tokio::select! {
             () = deliver.closed() => return,
@@ -65,6 +71,11 @@ pub(super) async fn run(
             pause = None;
         }
         if let Some(error) = failure {
+            if let BrokerError::Stuck(queues) = &error {
+                tracing::warn!(?queues, "queues do not answer, and are made anew");
+                counter!("quittance_broker_queues_made_anew_total").increment(queues.len() as u64);
+                stuck.clone_from(queues);
+            }
             counter!("quittance_broker_subscriber_failures_total").increment(1);
             if pause.is_none() {
                 tracing::warn!(error = &error as &dyn Error, "broker is away; the log is read instead");
@@ -119,18 +130,24 @@ async fn begin(
     dropped: &[String],
 ) -> Result<(Connection, Deliveries), BrokerError> {
     let connection = broker.connect("quittance projectors").await?;
-    let mut deliveries = Deliveries::new();
-    if !dropped.is_empty() {
-        let channel = RabbitBroker::open_channel(&connection).await?;
-        for queue in dropped {
-            let options = QueueDeleteOptions::default();
-            within(channel.queue_delete(ShortString::from(queue.as_str()), options)).await?;
+    try_join_all(dropped.iter().map(|queue| delete_queue(&connection, queue))).await?;
+    let consuming = wanted.iter().map(|queue| consume_queue(&connection, queue));
+    let (mut deliveries, mut stuck) = (Deliveries::new(), Vec::new());
+    for (queue, consumed) in wanted.iter().zip(join_all(consuming).await) {
+        match consumed {
+            Ok(consumed) => deliveries.push(consumed),
+            Err(BrokerError::Timeout) => stuck.push(queue.clone()),
+            Err(error) => return Err(error),
         }
     }
-    for queue in wanted {
-        deliveries.push(consume_queue(&connection, queue).await?);
-    }
-    Ok((connection, deliveries))
+    if stuck.is_empty() { Ok((connection, deliveries)) } else { Err(BrokerError::Stuck(stuck)) }
+}
+
+async fn delete_queue(connection: &Connection, queue: &str) -> Result<(), BrokerError> {
+    let channel = RabbitBroker::open_channel(connection).await?;
+    let deleting = channel.queue_delete(ShortString::from(queue), QueueDeleteOptions::default());
+    tokio::time::timeout(DELETION_LIMIT, deleting).await.map_err(|_| BrokerError::Timeout)??;
+    Ok(())
 }
 
 /// Consumes a queue, on a channel of its own: what is acknowledged with all before it is of this queue.
