@@ -4,6 +4,7 @@
 
 mod broker;
 
+mod leaks;
 mod lock;
 mod processes;
 mod restore;

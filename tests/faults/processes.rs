@@ -36,13 +36,24 @@ impl Cast {
         command_apis: usize,
         projectors: usize,
     ) -> Self {
+        Self::start_logging("info", deployment, amqp_url, command_apis, projectors).await
+    }
+
+    /// Starts services that log what `RUST_LOG` would ask for.
+    pub(crate) async fn start_logging(
+        what: &str,
+        deployment: Deployment,
+        amqp_url: Option<&str>,
+        command_apis: usize,
+        projectors: usize,
+    ) -> Self {
         let on_broker = |launch: Launch| match amqp_url {
-            Some(url) => launch.with("--amqp-url", url),
-            None => launch,
+            Some(url) => launch.logging(what).with("--amqp-url", url),
+            None => launch.logging(what),
         };
         let mut cast = Self {
             operator: deployment.operator(),
-            query_api: deployment.query_api().start().await,
+            query_api: deployment.query_api().logging(what).start().await,
             deployment,
             command_apis: Vec::new(),
             projectors: Vec::new(),
@@ -144,7 +155,7 @@ impl Cast {
 }
 
 /// Returns a number out of a service's metrics, summed over its labels; 0 where it was never counted.
-async fn metric(service: &Service, name: &str) -> u64 {
+pub(crate) async fn metric(service: &Service, name: &str) -> u64 {
     let text = reqwest::get(format!("{}/metrics", service.url)).await.unwrap().text().await.unwrap();
     let lines = text.lines().filter(|line| {
         line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))

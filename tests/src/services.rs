@@ -100,7 +100,12 @@ impl Deployment {
     }
 
     fn launch(&self, program: &'static str, role: DatabaseRole, secrets: &str) -> Launch {
-        let launch = Launch { program, logs: self.folder.path().to_owned(), options: BTreeMap::new() };
+        let launch = Launch {
+            program,
+            logs: self.folder.path().to_owned(),
+            options: BTreeMap::new(),
+            logging: "info".to_owned(),
+        };
         launch
             .with("--database-url", self.url_as(role))
             .with("--secrets", self.secrets().join(secrets).to_str().unwrap())
@@ -114,9 +119,17 @@ pub struct Launch {
     program: &'static str,
     logs: PathBuf,
     options: BTreeMap<&'static str, String>,
+    logging: String,
 }
 
 impl Launch {
+    /// Sets what is logged, as `RUST_LOG` says it.
+    #[must_use]
+    pub fn logging(mut self, what: &str) -> Self {
+        what.clone_into(&mut self.logging);
+        self
+    }
+
     /// Sets an option, or replaces it.
     #[must_use]
     pub fn with(mut self, option: &'static str, value: impl Into<String>) -> Self {
@@ -158,7 +171,7 @@ impl Launch {
 
     fn command(&self) -> Command {
         let mut command = Command::new(self.program);
-        command.env_clear().env("RUST_LOG", "info").stdin(Stdio::null());
+        command.env_clear().env("RUST_LOG", &self.logging).stdin(Stdio::null());
         for (option, value) in &self.options {
             command.args([*option, value.as_str()]);
         }
@@ -203,7 +216,7 @@ impl Service {
 
     /// Returns what the service has logged.
     pub fn logged(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Asks the service to stop, as an orchestrator does, and waits until it has ended.
