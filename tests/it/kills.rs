@@ -37,6 +37,7 @@ impl Program {
         let child = Command::new(PROGRAM)
             .args(["up", "--command-addr", "127.0.0.1:0", "--query-addr", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(["--broker", &broker(data).await])
             .env("RUST_LOG", "error")
             .stdout(Stdio::null())
             .spawn()
@@ -83,6 +84,18 @@ impl Program {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+/// Returns the broker of the run for a data folder: the same one at each start.
+async fn broker(data: &Path) -> String {
+    let noted = data.with_extension("broker");
+    if let Ok(url) = std::fs::read_to_string(&noted) {
+        return url;
+    }
+    let vhost = ledger_tests::broker::of_run().await.unwrap();
+    let url = vhost.map_or_else(|| "embedded".to_owned(), |vhost| vhost.amqp_url);
+    std::fs::write(noted, &url).unwrap();
+    url
 }
 
 fn kill_nine(pid: i32) {

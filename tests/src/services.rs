@@ -14,6 +14,7 @@ use quittance::secrets::write_parts;
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::broker;
 use crate::cluster::{ROLE_PREFIX, cluster};
 
 /// How long a service may take to listen, to be ready and to stop.
@@ -39,6 +40,8 @@ pub struct Deployment {
     /// The database, as its owner.
     pub database_url: String,
     programs: Programs,
+    /// The broker of the run, which its services use unless told otherwise.
+    amqp_url: Option<String>,
     folder: TempDir,
 }
 
@@ -50,7 +53,9 @@ impl Deployment {
         let secrets = cluster.secrets().unwrap();
         std::fs::write(folder.path().join("secrets.json"), secrets.to_text()).unwrap();
         write_parts(folder.path(), &secrets).unwrap();
-        let deployment = Self { database_url: cluster.database().await.unwrap(), programs, folder };
+        let database_url = cluster.database().await.unwrap();
+        let amqp_url = broker::of_run().await.unwrap().map(|vhost| vhost.amqp_url);
+        let deployment = Self { database_url, programs, amqp_url, folder };
         let migrated = deployment.quittance(&["migrate", "--role-prefix", ROLE_PREFIX]);
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         deployment
@@ -80,12 +85,12 @@ impl Deployment {
 
     /// Returns how a command API is started.
     pub fn command_api(&self) -> Launch {
-        self.launch(self.programs.command_api, DatabaseRole::Command, "command-api.json")
+        self.on_broker(self.launch(self.programs.command_api, DatabaseRole::Command, "command-api.json"))
     }
 
     /// Returns how projectors are started.
     pub fn projectors(&self) -> Launch {
-        self.launch(self.programs.projectors, DatabaseRole::Projector, "projectors.json")
+        self.on_broker(self.launch(self.programs.projectors, DatabaseRole::Projector, "projectors.json"))
     }
 
     /// Returns how a query API is started.
@@ -97,6 +102,13 @@ impl Deployment {
     pub fn url_as(&self, role: DatabaseRole) -> String {
         let user = format!("{ROLE_PREFIX}_{}", role.suffix());
         with_user(&self.database_url, &user, "").unwrap().replacen(":@", "@", 1)
+    }
+
+    fn on_broker(&self, launch: Launch) -> Launch {
+        match &self.amqp_url {
+            Some(url) => launch.with("--amqp-url", url),
+            None => launch,
+        }
     }
 
     fn launch(&self, program: &'static str, role: DatabaseRole, secrets: &str) -> Launch {

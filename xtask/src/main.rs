@@ -29,6 +29,9 @@ const ABOUT_XTASK: [&str; 7] = [
     "CARGO_PKG_VERSION_PRE",
 ];
 
+/// What tells the black-box tests which broker to run on; the embedded one otherwise.
+const TEST_BROKER: &str = "QUITTANCE_TEST_BROKER";
+
 /// The project's tasks
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", max_term_width = 100)]
@@ -80,16 +83,24 @@ fn test() -> Result<ExitCode> {
     for component in ["fmt", "clippy"] {
         need(component)?;
     }
-    let checks: [&[&str]; 4] = [
-        &["fmt", "--all", "--check"],
-        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    let checks: [(&[&str], Option<&str>); 5] = [
+        (&["fmt", "--all", "--check"], None),
+        (&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], None),
         // The examples in the docs first, so that what stands last is the tests' summary.
-        &["test", "--workspace", "--doc"],
-        &["test", "--workspace", "--lib", "--bins", "--tests"],
+        (&["test", "--workspace", "--doc"], None),
+        (&["test", "--workspace", "--lib", "--bins", "--tests"], None),
+        // All of the black-box tests again, on the other broker.
+        (&["test", "--package", "ledger-tests", "--test", "it"], Some("rabbitmq")),
     ];
-    for check in checks {
-        eprintln!("xtask: cargo {}", check.join(" "));
-        let status = cargo(check).status().context("cannot run cargo")?;
+    for (check, broker) in checks {
+        let mut cargo = cargo(check);
+        let mut on_broker = String::new();
+        if let Some(broker) = broker {
+            cargo.env(TEST_BROKER, broker);
+            on_broker = format!("{TEST_BROKER}={broker} ");
+        }
+        eprintln!("xtask: {on_broker}cargo {}", check.join(" "));
+        let status = cargo.status().context("cannot run cargo")?;
         if !status.success() {
             return Ok(exit_code(status));
         }
