@@ -61,7 +61,7 @@ impl TestClock {
 }
 
 /// The broker that carries events to the read models.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Broker {
     /// RabbitMQ, as amqp://user@host:5672/vhost, or amqps:// with TLS; without it the projectors follow the log alone. A URL without a
     /// password takes the one in the secrets.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use event_store::broker::chunk::{self, Chunk};
 use event_store::broker::rabbitmq::{BrokerError, Confirm, Publisher, RabbitBroker, Routed};
+use event_store::error::{READ_LIMIT, within};
+use event_store::pause::Pause;
 use event_store::reader::{Checkpoint, LogReader, leaf};
 use event_store::tail::Tail;
 use event_store::{StoreError, database};
@@ -72,8 +74,6 @@ enum RelayError {
     Broker(#[from] BrokerError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("database failed")]
-    Database(#[from] sqlx::Error),
 }
 
 impl Relay {
@@ -102,41 +102,38 @@ impl Relay {
     /// Relays for ever.
     async fn relay(&self) -> Infallible {
         let mut relayed = None;
-        let mut pause: Option<Duration> = None;
+        let mut pause = Pause::new(PAUSES.0, PAUSES.1);
         loop {
             let began = Instant::now();
-            let Err(error) = self.take_turn(&mut relayed).await else {
-                pause = None;
-                continue;
-            };
+            let Err(error) = self.take_turn(&mut relayed).await else { continue };
             if let RelayError::Store(error @ StoreError::HistoryMismatch { .. }) = &error {
-                self.stand_still(error).await;
-                relayed = None;
+                self.stand_still(error, relayed.take()).await;
                 continue;
             }
             counter!("quittance_relay_failures_total").increment(1);
             if began.elapsed() > PAUSES.1 * 2 {
-                pause = None;
+                pause.reset();
             }
-            if pause.is_none() {
+            if pause.is_first() {
                 tracing::warn!(error = &error as &dyn Error, "the relay waits");
             }
-            let next = pause.map_or(PAUSES.0, |last| (last * 2).min(PAUSES.1));
-            pause = Some(next);
-            tokio::time::sleep(next).await;
+            // Whatever is the matter with the broker, how far behind it is shall be known.
+            if let Err(error) = self.tell_lag().await {
+                tracing::debug!(error = &error as &dyn Error, "the log is away, too");
+            }
+            tokio::time::sleep(pause.longer()).await;
         }
     }
 
-    /// Stops, since the log is another than the one that was relayed (I14), until an operator says that
-    /// this is how it shall be.
-    async fn stand_still(&self, why: &StoreError) {
+    /// Stops, since the log is another than the one that was relayed (I14), until an operator says, or has
+    /// said since, that this is how it shall be.
+    async fn stand_still(&self, why: &StoreError, relayed: Option<Relayed>) {
         tracing::error!(error = why as &dyn Error, "the relay is stopped");
         self.stopped.send_replace(Some(format!("relay is stopped: {why}")));
-        let mut known = None;
         loop {
-            match self.resets().await {
-                Ok(resets) if known.is_some_and(|known| known != resets) => break,
-                Ok(resets) => known = Some(resets),
+            match self.cursor().await {
+                Ok(cursor) if relayed.is_some_and(|relayed| relayed.resets != cursor.resets) => break,
+                Ok(_) => {}
                 Err(error) => tracing::debug!(error = &error as &dyn Error, "the cursor is away"),
             }
             tokio::time::sleep(TURN_EVERY).await;
@@ -146,16 +143,18 @@ impl Relay {
 
     /// Waits until nobody else relays, then does so. As a stand-in, only until the head is reached: then
     /// whoever holds the lock gets its chance. `relayed` is the end of what this process has relayed.
-    async fn take_turn(&self, relayed: &mut Option<Checkpoint>) -> Result<(), RelayError> {
-        let lock = self.wait_for_turn().await?;
-        if let Some(relayed) = *relayed {
-            self.log.behind(relayed, 0).await?;
-        }
+    async fn take_turn(&self, relayed: &mut Option<Relayed>) -> Result<(), RelayError> {
+        let mut lock = self.wait_for_turn().await?;
         let publisher = self.broker.publisher().await?;
         counter!("quittance_relay_connections_total").increment(1);
         let cursor = self.cursor().await?;
-        let mut window = Window::begin(cursor);
+        if let Some(relayed) = relayed.filter(|relayed| relayed.resets == cursor.resets) {
+            self.log.behind(relayed.to, 0).await?;
+        }
+        *relayed = Some(cursor);
+        let mut window = Window::begin(cursor.to);
         let mut tail = Tail::new(self.pool.clone());
+        let mut checked = Instant::now();
         let mut is_at_end = false;
         loop {
             while !is_at_end && window.has_room() {
@@ -165,9 +164,17 @@ impl Relay {
                 let head = window.sent;
                 self.publish_heartbeat(&publisher, &mut window, head).await?;
             }
-            *relayed = Some(window.confirmed);
+            *relayed = Some(Relayed { to: window.confirmed, resets: cursor.resets });
             if window.is_to_be_saved() {
                 self.save(&mut window).await?;
+            }
+            if checked.elapsed() >= HEARTBEAT_EVERY {
+                checked = Instant::now();
+                self.tell_lag().await?;
+                if let Some(lock) = &mut lock {
+                    // With its session, the lock is gone, and somebody else relays.
+                    within(READ_LIMIT, lock.ping()).await?;
+                }
             }
             if is_at_end && window.is_empty() && lock.is_none() {
                 return self.save(&mut window).await;
@@ -181,18 +188,16 @@ impl Relay {
 
     /// Waits for the lock, which the returned connection holds; `None` if whoever holds it stands still.
     async fn wait_for_turn(&self) -> Result<Option<PgConnection>, RelayError> {
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        let mut moved = (self.cursor().await?, Instant::now());
+        let mut connection = within(READ_LIMIT, PgConnection::connect_with(&self.options)).await?;
+        let mut moved = (self.cursor().await?.to, Instant::now());
         loop {
-            let (is_ours,): (bool,) = sqlx::query_as("SELECT pg_try_advisory_lock($1)")
-                .bind(RELAY_LOCK)
-                .fetch_one(&mut connection)
-                .await?;
+            let trying = sqlx::query_as("SELECT pg_try_advisory_lock($1)").bind(RELAY_LOCK);
+            let (is_ours,): (bool,) = within(READ_LIMIT, trying.fetch_one(&mut connection)).await?;
             if is_ours {
                 return Ok(Some(connection));
             }
             tokio::time::sleep(TURN_EVERY).await;
-            let cursor = self.cursor().await?;
+            let cursor = self.cursor().await?.to;
             let is_behind = self.log.head().await?.position > cursor.position;
             if cursor != moved.0 || !is_behind {
                 moved = (cursor, Instant::now());
@@ -224,7 +229,6 @@ impl Relay {
         let to = chunk.end();
         histogram!("quittance_relay_chunk_events")
             .record(u32::try_from(chunk.entries.len()).unwrap_or(u32::MAX));
-        gauge!("quittance_relay_lag_events").set((head.position - to.position) as f64);
         window.push(to, publisher.publish(&chunk.encode(), None).await?);
         Ok(true)
     }
@@ -241,30 +245,44 @@ impl Relay {
         Ok(())
     }
 
-    async fn cursor(&self) -> Result<Checkpoint, RelayError> {
-        let row: (i64, Vec<u8>) =
-            sqlx::query_as("SELECT position, leaf_hash FROM relay_cursor").fetch_one(&self.pool).await?;
-        Ok(Checkpoint { position: row.0.unsigned_abs(), leaf_hash: leaf(&row.1) })
+    async fn cursor(&self) -> Result<Relayed, StoreError> {
+        let query =
+            sqlx::query_as("SELECT position, leaf_hash, resets FROM relay_cursor").fetch_one(&self.pool);
+        let (position, hash, resets): (i64, Vec<u8>, i32) = within(READ_LIMIT, query).await?;
+        let to = Checkpoint { position: position.unsigned_abs(), leaf_hash: leaf(&hash) };
+        Ok(Relayed { to, resets })
     }
 
-    async fn resets(&self) -> Result<i32, RelayError> {
-        let (resets,): (i32,) =
-            sqlx::query_as("SELECT resets FROM relay_cursor").fetch_one(&self.pool).await?;
-        Ok(resets)
-    }
-
-    /// Moves the cursor to what was confirmed. It never goes back: another relay may be ahead.
-    async fn save(&self, window: &mut Window) -> Result<(), RelayError> {
-        let Checkpoint { position, leaf_hash } = window.confirmed;
-        sqlx::query("UPDATE relay_cursor SET position = $1, leaf_hash = $2 WHERE position < $1")
-            .bind(position.cast_signed())
-            .bind(leaf_hash.0.as_slice())
-            .execute(&self.pool)
-            .await?;
-        window.saved = (window.confirmed, Instant::now());
-        gauge!("quittance_relay_position").set(position as f64);
+    /// Tells the metrics how far the cursor is behind the log.
+    async fn tell_lag(&self) -> Result<(), StoreError> {
+        let (head, cursor) = (self.log.head().await?.position, self.cursor().await?.to.position);
+        gauge!("quittance_relay_position").set(cursor as f64);
+        gauge!("quittance_relay_lag_events").set(head.saturating_sub(cursor) as f64);
         Ok(())
     }
+
+    /// Moves the cursor to what was confirmed. It does not go back, since another relay may be ahead, nor
+    /// into a history that the log does not have.
+    async fn save(&self, window: &mut Window) -> Result<(), RelayError> {
+        let Checkpoint { position, leaf_hash } = window.confirmed;
+        let query = sqlx::query(
+            "UPDATE relay_cursor SET position = $1, leaf_hash = $2
+             WHERE position < $1 AND EXISTS (SELECT FROM events WHERE position = $1 AND leaf_hash = $2)",
+        )
+        .bind(position.cast_signed())
+        .bind(leaf_hash.0.as_slice())
+        .execute(&self.pool);
+        within(READ_LIMIT, query).await?;
+        window.saved = (window.confirmed, Instant::now());
+        Ok(())
+    }
+}
+
+/// How far the log was relayed, and how often an operator had said until then that it was restored.
+#[derive(Clone, Copy, Debug)]
+struct Relayed {
+    to: Checkpoint,
+    resets: i32,
 }
 
 /// What was published, and what of it was confirmed.

@@ -78,9 +78,9 @@ impl StoreError {
     }
 }
 
-/// Tells the same of a bare database error: SQLSTATE classes 08, 40, 53 and 57P, a server
-/// that does not let us in (28, 3D), a lock that was not to be
-/// had (55P03), a session that idled too long (25P03), a server that only reads for now (25006).
+/// Tells the same of a bare database error: SQLSTATE classes 08, 40, 53 and 57P, a server that does not let
+/// us in (28, 3D, 55000), a lock that was not to be had (55P03), a session that idled too long (25P03), a
+/// server that only reads for now (25006).
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
@@ -100,10 +100,10 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 }
 
 /// How long a read may take: longer than the server lets a statement run, in case it can't tell us.
-pub(crate) const READ_LIMIT: Duration = Duration::from_secs(8);
+pub const READ_LIMIT: Duration = Duration::from_secs(8);
 
 /// Waits for PostgreSQL, but not for ever.
-pub(crate) async fn within<T>(
+pub async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {

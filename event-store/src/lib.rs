@@ -15,6 +15,7 @@ pub mod key_check;
 pub mod load;
 pub mod lookup;
 pub mod migrate;
+pub mod pause;
 pub mod reader;
 pub mod secrets;
 pub mod server_url;

@@ -107,9 +107,10 @@ impl DatabaseRole {
     pub(crate) const fn log_bans(self) -> &'static [&'static str] {
         match self {
             Self::Command => &["UPDATE, DELETE, TRUNCATE ON events"],
-            Self::Projector | Self::Query | Self::Auditor | Self::Analyst => {
-                &["INSERT, UPDATE, DELETE, TRUNCATE ON events"]
+            Self::Query | Self::Analyst => {
+                &["INSERT, UPDATE, DELETE, TRUNCATE ON events", "SELECT ON subject_keys, outcomes, cards"]
             }
+            Self::Projector | Self::Auditor => &["INSERT, UPDATE, DELETE, TRUNCATE ON events"],
         }
     }
 
@@ -293,7 +294,8 @@ async fn grant(
     Ok(())
 }
 
-fn identifier(name: &str) -> String {
+/// Quotes a name, so that it can't break out of a statement.
+pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -177,24 +177,30 @@ impl LogReader {
         Ok(row.map(|(bytes,)| leaf(&bytes)))
     }
 
-    /// Tells whether the log has these very events, which are consecutive, by their leaf hashes.
+    /// Tells whether the log has a checkpoint's event and these very events behind it, by their leaf hashes.
     pub async fn has<'e>(
         &self,
-        entries: impl Iterator<Item = &'e LogEntry> + Clone,
+        from: Checkpoint,
+        entries: impl Iterator<Item = &'e LogEntry>,
     ) -> Result<bool, StoreError> {
-        let (Some(first), Some(last)) = (entries.clone().next(), entries.clone().last()) else {
-            return Ok(true);
-        };
-        let query = sqlx::query_as(
-            "SELECT sha256(string_agg(leaf_hash, '' ORDER BY position)) FROM events WHERE position BETWEEN $1 AND $2",
-        )
-        .bind(first.position.cast_signed())
-        .bind(last.position.cast_signed())
-        .fetch_one(&self.pool);
-        let (there,): (Option<Vec<u8>>,) = within(READ_LIMIT, query).await?;
         let mut hashes = Sha256::new();
-        entries.for_each(|entry| hashes.update(entry.leaf_hash.0));
-        Ok(there.as_deref() == Some(hashes.finalize().as_slice()))
+        if from.position > 0 {
+            hashes.update(from.leaf_hash.0);
+        }
+        let mut last = from.position;
+        for entry in entries {
+            hashes.update(entry.leaf_hash.0);
+            last = entry.position;
+        }
+        let query = sqlx::query_as(
+            "SELECT sha256(coalesce(string_agg(leaf_hash, '' ORDER BY position), ''))
+             FROM events WHERE position BETWEEN $1 AND $2",
+        )
+        .bind(from.position.cast_signed())
+        .bind(last.cast_signed())
+        .fetch_one(&self.pool);
+        let (there,): (Vec<u8>,) = within(READ_LIMIT, query).await?;
+        Ok(there == hashes.finalize().as_slice())
     }
 
     /// Tells how long ago the event behind a position was recorded, in seconds; 0 if there is none.

@@ -26,7 +26,7 @@ impl Server {
     const fn malformed(self) -> MalformedUrl {
         MalformedUrl(match self {
             Self::Postgres => "a database URL looks like postgres://user:password@host:5432/name",
-            Self::Amqp => "a broker URL looks like amqp://user:password@host:5672",
+            Self::Amqp => "a broker URL looks like amqp://user:password@host:5672/vhost",
         })
     }
 
@@ -81,8 +81,8 @@ pub fn database_name(url: &str) -> Result<String, MalformedUrl> {
     }
 }
 
-/// Escapes what has a meaning in a URL.
-fn escaped(text: &str) -> String {
+/// Escapes what has a meaning in a URL, or is not ASCII.
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -7,7 +7,7 @@ use sqlx::postgres::PgListener;
 
 use crate::writer::WAKE_CHANNEL;
 
-/// Listens for commits of events, on a connection of its own.
+/// Listens for commits of events, on a connection that it takes from a pool and keeps.
 #[derive(Debug)]
 pub struct Tail {
     pool: PgPool,
@@ -15,7 +15,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Listens through a connection of the log's database; connects when it is first waited on.
+    /// Listens through a pool of the log's database; connects when it is first waited on.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool, listener: None }
     }

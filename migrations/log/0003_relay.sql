@@ -1,5 +1,5 @@
 -- How far the log has been carried to the broker, and of which history that is (I14): everything up to here
--- was confirmed. It only ever rises; a relay that starts anew goes on from here. Whatever it holds, read
+-- was confirmed. Relays only ever raise it; one that starts anew goes on from here. Whatever it holds, read
 -- models follow the log. `resets` counts how often an operator has said that the log was restored: relays
 -- that were stopped by that go on from here.
 

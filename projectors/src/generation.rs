@@ -1,6 +1,6 @@
 //! Generations of read models: each has its tables in a schema of its own, and one of a name is live.
 
-use event_store::migrate::DatabaseRole;
+use event_store::migrate::{DatabaseRole, identifier};
 use ledger_core::LeafHash;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
@@ -145,8 +145,4 @@ async fn readers(work: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
         .fetch_all(work)
         .await?;
     Ok(known.into_iter().map(|(name,)| name).collect())
-}
-
-pub(crate) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

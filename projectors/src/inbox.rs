@@ -3,7 +3,7 @@
 //! All queues bring the same log, so a chunk is kept once, whichever queue was first. Each queue gets its
 //! messages acknowledged when its own read model has committed what is in them, and not before.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use event_store::broker::Delivery;
@@ -13,12 +13,15 @@ use event_store::reader::{Checkpoint, LogEntry};
 use metrics::counter;
 use tokio::sync::mpsc;
 
+/// How many chunks are kept at most. Where one read model is far behind the others, the oldest go: what it
+/// misses then, it reads from the log.
+const CHUNKS_MAX: usize = 128;
+
 /// Chunks and the receipts of the messages that brought them.
 #[derive(Default)]
 pub(crate) struct Inbox {
     chunks: Vec<Chunk>,
     queues: HashMap<Arc<str>, Received>,
-    head: u64,
 }
 
 /// What one queue has brought.
@@ -50,35 +53,24 @@ impl Inbox {
     pub(crate) fn take_in(&mut self, delivery: Delivery) {
         let Delivery { queue, body, receipt } = delivery;
         let received = self.queues.entry(Arc::clone(&queue)).or_insert_with(Received::begin);
-        let header = match Header::read(&body) {
-            Ok((header, rest)) => keep(&mut self.chunks, header, rest).map(|()| header),
-            Err(malformed) => Err(malformed),
+        let last = match Header::read(&body) {
+            Ok((header, _)) if header.is_heartbeat() => 0,
+            Ok((header, rest)) => match keep(&mut self.chunks, header, rest) {
+                Ok(()) => header.to,
+                Err(malformed) => drop_malformed(&queue, malformed),
+            },
+            Err(malformed) => drop_malformed(&queue, malformed),
         };
-        match header {
-            Ok(header) => {
-                if !header.is_heartbeat() && header.to <= received.furthest {
-                    counter!("quittance_broker_duplicates_skipped_total", "queue" => queue.to_string())
-                        .increment(1);
-                }
-                self.head = self.head.max(header.head);
-                received.furthest = received.furthest.max(header.to);
-                received.open.push_back((header.to, receipt));
-            }
-            Err(malformed) => {
-                tracing::warn!(%queue, error = %malformed, "a message is dropped");
-                received.open.push_back((0, receipt));
-            }
+        if last > 0 && last <= received.furthest {
+            counter!("quittance_broker_duplicates_skipped_total", "queue" => queue.to_string()).increment(1);
         }
+        received.furthest = received.furthest.max(last);
+        received.open.push_back((last, receipt));
     }
 
     /// Tells whether the event right behind a checkpoint is here.
     pub(crate) fn has_next(&self, from: Checkpoint) -> bool {
         self.continuation(from).is_some()
-    }
-
-    /// Returns where the log ended when the newest message was published.
-    pub(crate) const fn head(&self) -> u64 {
-        self.head
     }
 
     /// Returns the events right behind a checkpoint, up to a limit; none if they are not here. They are what
@@ -108,6 +100,20 @@ impl Inbox {
         self.chunks.retain(|chunk| chunk.leaf_hash(from.position) != Some(from.leaf_hash));
     }
 
+    /// Drops what claims to be beyond the log's end, which has moved on since it came: a chunk is published
+    /// when its events are committed, so it is of a history that was lost, or made up.
+    pub(crate) fn disprove_beyond(&mut self, head: u64) {
+        let before = self.chunks.len();
+        self.chunks.retain(|chunk| chunk.header.to <= head);
+        counter!("quittance_broker_ghosts_total").increment((before - self.chunks.len()) as u64);
+        for received in self.queues.values_mut() {
+            received.furthest = received.furthest.min(head);
+            for (last, _) in received.open.iter_mut().filter(|(last, _)| *last > head) {
+                *last = 0;
+            }
+        }
+    }
+
     /// Acknowledges what a queue has brought up to a position, which its read model has committed.
     pub(crate) fn settle(&mut self, queue: &str, position: u64) {
         let Some(received) = self.queues.get_mut(queue) else { return };
@@ -126,6 +132,11 @@ impl Inbox {
         self.chunks.retain(|chunk| chunk.header.to > position);
     }
 
+    /// Forgets queues that are not consumed any more.
+    pub(crate) fn forget_queues(&mut self, consumed: &BTreeSet<String>) {
+        self.queues.retain(|queue, _| consumed.contains(queue.as_ref()));
+    }
+
     /// Finds the chunk that has the event behind a checkpoint, in the checkpoint's history.
     fn continuation(&self, at: Checkpoint) -> Option<&Chunk> {
         self.chunks.iter().find(|chunk| {
@@ -137,8 +148,136 @@ impl Inbox {
 
 /// Keeps a chunk, unless it is here already.
 fn keep(chunks: &mut Vec<Chunk>, header: Header, rest: &[u8]) -> Result<(), Malformed> {
-    if !header.is_heartbeat() && chunks.iter().all(|chunk| chunk.header != header) {
-        chunks.push(Chunk::decode(header, rest)?);
+    if chunks.iter().any(|chunk| chunk.header == header) {
+        return Ok(());
     }
+    let chunk = Chunk::decode(header, rest)?;
+    if chunks.len() >= CHUNKS_MAX
+        && let Some((oldest, _)) = chunks.iter().enumerate().min_by_key(|(_, chunk)| chunk.header.from)
+    {
+        chunks.swap_remove(oldest);
+    }
+    chunks.push(chunk);
     Ok(())
+}
+
+/// Says that a message is none of the relay's; it is done with at once.
+fn drop_malformed(queue: &str, malformed: Malformed) -> u64 {
+    tracing::warn!(queue, error = %malformed, "a message is dropped");
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::LeafHash;
+
+    use super::*;
+
+    /// The events of a log, from 1 on.
+    fn log(events: u64) -> Vec<LogEntry> {
+        let entry = |position| {
+            let canonical = format!("{{\"position\":{position}}}");
+            LogEntry { position, leaf_hash: LeafHash::of(&canonical), canonical }
+        };
+        (1..=events).map(entry).collect()
+    }
+
+    fn at(log: &[LogEntry], position: usize) -> Checkpoint {
+        let start = Checkpoint { position: 0, leaf_hash: LeafHash::ZERO };
+        position.checked_sub(1).map_or(start, |index| Checkpoint::on(&log[index]))
+    }
+
+    /// A message with the events from a position on.
+    fn chunk(log: &[LogEntry], from: usize, to: usize) -> Vec<u8> {
+        let head = log.len() as u64;
+        Chunk::of(at(log, from - 1), log[from - 1..to].to_vec(), head).encode()
+    }
+
+    fn delivery(queue: &str, body: Vec<u8>) -> Delivery {
+        let acker = lapin::message::Delivery::mock(1, "".into(), "".into(), false, Vec::new()).acker;
+        Delivery { queue: queue.into(), body, receipt: acker.into() }
+    }
+
+    fn positions(entries: &[LogEntry]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.position).collect()
+    }
+
+    /// Counts what is neither committed nor dropped.
+    fn open(inbox: &Inbox, queue: &str) -> usize {
+        inbox.queues[queue].open.len()
+    }
+
+    #[tokio::test]
+    async fn chunks_are_joined_in_whatever_order_they_come() {
+        let log = log(10);
+        let mut inbox = Inbox::default();
+        for (from, to) in [(7, 10), (1, 3), (3, 5), (1, 3), (4, 6)] {
+            inbox.take_in(delivery("a", chunk(&log, from, to)));
+            inbox.take_in(delivery("b", chunk(&log, from, to)));
+        }
+        assert_eq!(inbox.chunks.len(), 4, "each is kept once");
+        assert_eq!(positions(&inbox.behind(at(&log, 0), 100)), (1..=10).collect::<Vec<_>>());
+        assert_eq!(positions(&inbox.behind(at(&log, 2), 3)), [3, 4, 5]);
+        assert!(inbox.behind(at(&log, 10), 100).is_empty() && !inbox.has_next(at(&log, 10)));
+    }
+
+    #[tokio::test]
+    async fn only_a_checkpoints_own_history_follows_it() {
+        let (log, mut other) = (log(6), log(6));
+        other[2].canonical.push(' ');
+        other[2].leaf_hash = LeafHash::of(&other[2].canonical);
+        let mut inbox = Inbox::default();
+        inbox.take_in(delivery("a", chunk(&other, 4, 6)));
+        assert!(!inbox.has_next(at(&log, 3)), "it follows another third event");
+        inbox.take_in(delivery("a", chunk(&other, 1, 6)));
+        assert!(inbox.has_next(at(&log, 2)), "that can't be told before it is compared");
+        inbox.disprove(at(&log, 2));
+        assert!(!inbox.has_next(at(&log, 2)));
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_seen_and_what_is_beyond_the_log_is_dropped() {
+        let log = log(9);
+        let mut inbox = Inbox::default();
+        inbox.take_in(delivery("a", chunk(&log, 8, 9)));
+        assert_eq!(inbox.next_beyond(at(&log, 4)), Some(8));
+        inbox.settle("a", 4);
+        assert_eq!(open(&inbox, "a"), 1);
+        inbox.disprove_beyond(8);
+        assert_eq!(inbox.next_beyond(at(&log, 4)), None);
+        inbox.settle("a", 4);
+        assert_eq!(open(&inbox, "a"), 0, "a ghost blocks nobody");
+    }
+
+    #[tokio::test]
+    async fn messages_are_acknowledged_by_their_own_read_model() {
+        let log = log(9);
+        let mut inbox = Inbox::default();
+        for (from, to) in [(1, 3), (4, 5), (6, 9)] {
+            inbox.take_in(delivery("a", chunk(&log, from, to)));
+            inbox.take_in(delivery("b", chunk(&log, from, to)));
+        }
+        inbox.settle("a", 5);
+        assert_eq!((open(&inbox, "a"), open(&inbox, "b")), (1, 3));
+        inbox.forget(5);
+        assert_eq!(inbox.chunks.len(), 1);
+        for junk in [b"hello".to_vec(), Chunk::of(at(&log, 9), Vec::new(), 9).encode()] {
+            inbox.take_in(delivery("b", junk));
+        }
+        inbox.settle("b", 9);
+        assert_eq!(open(&inbox, "b"), 0);
+        inbox.forget_queues(&BTreeSet::from(["a".to_owned()]));
+        assert_eq!(inbox.queues.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn it_is_bounded_and_lets_go_of_the_oldest() {
+        let log = log(CHUNKS_MAX as u64 + 5);
+        let mut inbox = Inbox::default();
+        for position in 1..=log.len() {
+            inbox.take_in(delivery("a", chunk(&log, position, position)));
+        }
+        assert_eq!(inbox.chunks.len(), CHUNKS_MAX);
+        assert_eq!(inbox.next_beyond(at(&log, 0)), Some(6));
+    }
 }

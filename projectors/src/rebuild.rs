@@ -1,36 +1,38 @@
 //! Folding a read model anew, beside the live one, while that goes on being asked.
 //!
-//! A new generation starts from nothing and catches up, like any other. Then one transaction brings it and
-//! the live one to the same position, compares every table and makes the new one live, so that no answer is
-//! ever wrong or missing. A live one that the log does not match (I14) has nothing to be compared with, and
-//! is replaced.
+//! A new generation starts from nothing and catches up, like any other. Then it and the live one are brought
+//! to the same position, and every table is compared in a snapshot, while both go on. A short transaction
+//! makes the new one live, so that no answer is ever wrong or missing. A live one that the log does not match
+//! (I14) has nothing to be compared with, and is replaced.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use event_store::StoreError;
 use event_store::error::is_transient;
+use event_store::migrate::identifier;
 use event_store::reader::{Checkpoint, LogReader, leaf};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint;
 use crate::chunk;
-use crate::generation::{self, Generation, identifier};
+use crate::generation::{self, Generation};
 use crate::parked::{self, Queue};
 use crate::personal::Vault;
 use crate::projection::Projection;
 use crate::projections;
-use crate::runner::{Runner, RunnerConfig};
+use crate::runner::{NEAR_EVENTS, Runner, RunnerConfig};
 use crate::running::{EVENTS_MAX, Running};
 
 /// Held while read models are rebuilt.
 const REBUILD_LOCK: i64 = 0x7265_6275_696c_6473;
-/// How near the log's end a new generation must be before it is made live.
-const NEAR_EVENTS: u64 = 1000;
 /// How often the progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long queries may go on that began on the old generation.
 const QUERIES_END: Duration = Duration::from_secs(2);
+/// How long the new and the live one may take to be seen at one position.
+const MEETING_LIMIT: Duration = Duration::from_secs(60);
 /// How often what others may hold for a moment is tried.
 const ATTEMPTS: u32 = 20;
 
@@ -101,27 +103,16 @@ pub async fn rebuild(
     ensure!(is_ours, "another rebuild is running");
 
     rebuild.drop_leftovers(&chosen).await?;
-    let mut fresh = Vec::new();
-    for projection in &chosen {
-        fresh.push(generation::begin_next(&rebuild.read, *projection).await?);
-    }
-    let runner = Runner::new(config);
     let token = CancellationToken::new();
-    let running = tokio::spawn(runner.run(token.clone()));
-    let caught_up = rebuild.catch_up(&fresh, progress).await;
-    let mut rebuilt = Vec::new();
-    if caught_up.is_ok() {
-        for (projection, generation) in chosen.iter().zip(&fresh) {
-            rebuilt.push(rebuild.switch_patiently(*projection, *generation).await?);
-        }
-    }
+    let running = tokio::spawn(Runner::new(config).run(token.clone()));
+    let rebuilt = rebuild.run(&chosen, progress).await;
     token.cancel();
     running.await??;
-    caught_up?;
+    // Queries may go on for a while that began on what was live. After a failure it is the new ones that go.
     tokio::time::sleep(QUERIES_END).await;
     rebuild.drop_leftovers(&chosen).await?;
     lock.close().await?;
-    Ok(rebuilt)
+    rebuilt
 }
 
 struct Rebuild {
@@ -137,6 +128,27 @@ struct Side {
 }
 
 impl Rebuild {
+    /// Makes the new generations, waits until they have caught up, and makes them live one after another.
+    async fn run(
+        &self,
+        chosen: &[&dyn Projection],
+        progress: impl Fn(Progress),
+    ) -> anyhow::Result<Vec<Rebuilt>> {
+        let mut fresh = Vec::new();
+        for projection in chosen {
+            fresh.push(generation::begin_next(&self.read, *projection).await?);
+        }
+        self.catch_up(&fresh, progress).await?;
+        let mut rebuilt = Vec::new();
+        for (projection, generation) in chosen.iter().zip(fresh) {
+            let comparison = self.compare(*projection, generation).await?;
+            let position = patiently(async || self.switch(*projection, generation).await).await?;
+            let Generation { name, number: generation } = generation;
+            rebuilt.push(Rebuilt { name, generation, position, comparison });
+        }
+        Ok(rebuilt)
+    }
+
     /// Drops the generations that are not live: of a rebuild that was interrupted, or of this one.
     async fn drop_leftovers(&self, chosen: &[&dyn Projection]) -> anyhow::Result<()> {
         for projection in chosen {
@@ -180,50 +192,55 @@ impl Rebuild {
         }
     }
 
-    async fn switch_patiently(
-        &self,
-        projection: &dyn Projection,
-        fresh: Generation,
-    ) -> anyhow::Result<Rebuilt> {
-        patiently(async || self.switch(projection, fresh).await).await
+    /// Compares a new generation with the live one, where they stand at one position.
+    async fn compare(&self, projection: &dyn Projection, fresh: Generation) -> anyhow::Result<Comparison> {
+        let began = Instant::now();
+        loop {
+            let mut snapshot =
+                self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            snapshot.execute("SET LOCAL statement_timeout = 0").await?;
+            let (live, next) = sides(&mut snapshot, fresh, "").await?;
+            let Some(live) = live else { return Ok(Comparison::Impossible) };
+            if live.checkpoint == next.checkpoint {
+                return Ok(compare(&mut snapshot, live.generation, next.generation).await?);
+            }
+            drop(snapshot);
+            if !self.has(live.checkpoint).await? {
+                return Ok(Comparison::Impossible);
+            }
+            ensure!(began.elapsed() < MEETING_LIMIT, "{} and its new tables do not meet", fresh.name);
+            patiently(async || self.bring_together(projection, fresh).await).await?;
+        }
     }
 
-    /// Makes a new generation live, in one transaction that nobody else moves either of the two in.
-    async fn switch(&self, projection: &dyn Projection, fresh: Generation) -> anyhow::Result<Rebuilt> {
+    /// Brings a new generation and the live one to the same position.
+    async fn bring_together(&self, projection: &dyn Projection, fresh: Generation) -> anyhow::Result<()> {
         let mut work = checkpoint::begin(&self.read).await?;
-        work.execute("SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0").await?;
-        let rows: Vec<(i32, i64, Vec<u8>, bool, bool)> = sqlx::query_as(
-            "SELECT generation, position, leaf_hash, active, status = 'stopped'
-             FROM projections WHERE name = $1 ORDER BY generation FOR UPDATE",
-        )
-        .bind(fresh.name)
-        .fetch_all(&mut *work)
-        .await?;
-        let mut live = None;
-        let mut next = None;
-        for (number, position, hash, is_active, is_stopped) in rows {
-            let generation = Generation { name: fresh.name, number };
-            let checkpoint = Checkpoint { position: position.unsigned_abs(), leaf_hash: leaf(&hash) };
-            let side = Side { generation, checkpoint };
-            if generation == fresh {
-                next = Some(side);
-            } else if is_active {
-                live = Some(side).filter(|_| !is_stopped);
-            }
+        let (live, mut next) = sides(&mut work, fresh, " FOR UPDATE").await?;
+        if let Some(mut live) = live {
+            self.meet(&mut work, projection, &mut live, &mut next).await?;
         }
-        let mut next = next.context("somebody dropped the new tables")?;
-        let comparison = match live {
-            Some(mut live) if self.log.behind(live.checkpoint, 0).await.is_ok() => {
-                let (behind, ahead) = if live.checkpoint.position < next.checkpoint.position {
-                    (&mut live, &next)
-                } else {
-                    (&mut next, &live)
-                };
-                self.bring_on(&mut work, projection, behind, ahead.checkpoint.position).await?;
-                compare(&mut work, live.generation, next.generation).await?
-            }
-            _ => Comparison::Impossible,
-        };
+        Ok(work.commit().await?)
+    }
+
+    /// Makes a new generation live, in a transaction that nobody else moves either of the two in. Returns
+    /// where it stands.
+    async fn switch(&self, projection: &dyn Projection, fresh: Generation) -> anyhow::Result<u64> {
+        let mut work = checkpoint::begin(&self.read).await?;
+        let (live, mut next) = sides(&mut work, fresh, " FOR UPDATE").await?;
+        if let Some(mut live) = live
+            && self.has(live.checkpoint).await?
+        {
+            self.meet(&mut work, projection, &mut live, &mut next).await?;
+            let (lost, kept) =
+                (parked(&mut work, next.generation).await?, parked(&mut work, live.generation).await?);
+            ensure!(
+                lost <= kept,
+                "{} is left as it is: {lost} keys can't be applied anew, {kept} can't now; see `parked list`",
+                fresh.name
+            );
+        }
+        ensure!(self.has(next.checkpoint).await?, "the log was restored meanwhile; begin again");
         sqlx::query("UPDATE projections SET active = false WHERE name = $1 AND active")
             .bind(fresh.name)
             .execute(&mut *work)
@@ -236,8 +253,29 @@ impl Rebuild {
         .execute(&mut *work)
         .await?;
         work.commit().await?;
-        let position = next.checkpoint.position;
-        Ok(Rebuilt { name: fresh.name, generation: fresh.number, position, comparison })
+        Ok(next.checkpoint.position)
+    }
+
+    /// Tells whether the log has a checkpoint's event.
+    async fn has(&self, at: Checkpoint) -> anyhow::Result<bool> {
+        match self.log.behind(at, 0).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::HistoryMismatch { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Brings the one that is behind to where the other stands.
+    async fn meet(
+        &self,
+        work: &mut PgConnection,
+        projection: &dyn Projection,
+        live: &mut Side,
+        next: &mut Side,
+    ) -> anyhow::Result<()> {
+        let (behind, ahead) =
+            if live.checkpoint.position < next.checkpoint.position { (live, next) } else { (next, live) };
+        self.bring_on(work, projection, behind, ahead.checkpoint.position).await
     }
 
     /// Applies the events from where a generation stands up to a position.
@@ -264,6 +302,44 @@ impl Rebuild {
         }
         Ok(())
     }
+}
+
+/// Reads where the live generation stands, unless it is stopped, and where the new one does; both are held
+/// by `FOR UPDATE`.
+async fn sides(
+    work: &mut PgConnection,
+    fresh: Generation,
+    hold: &'static str,
+) -> anyhow::Result<(Option<Side>, Side)> {
+    let statement = AssertSqlSafe(format!(
+        "SELECT generation, position, leaf_hash, active, status = 'stopped'
+         FROM projections WHERE name = $1 ORDER BY generation{hold}"
+    ));
+    let rows: Vec<(i32, i64, Vec<u8>, bool, bool)> =
+        sqlx::query_as(statement).bind(fresh.name).fetch_all(work).await?;
+    let (mut live, mut next) = (None, None);
+    for (number, position, hash, is_active, is_stopped) in rows {
+        let generation = Generation { name: fresh.name, number };
+        let checkpoint = Checkpoint { position: position.unsigned_abs(), leaf_hash: leaf(&hash) };
+        let side = Some(Side { generation, checkpoint }).filter(|_| !is_stopped);
+        if generation == fresh {
+            next = side;
+        } else if is_active {
+            live = side;
+        }
+    }
+    Ok((live, next.context("the new tables were dropped or stopped by somebody else")?))
+}
+
+/// Counts the keys that stand still in a generation.
+async fn parked(work: &mut PgConnection, generation: Generation) -> Result<i64, sqlx::Error> {
+    let (keys,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM parked_keys WHERE name = $1 AND generation = $2")
+            .bind(generation.name)
+            .bind(generation.number)
+            .fetch_one(work)
+            .await?;
+    Ok(keys)
 }
 
 /// Compares all tables of two generations, which stand at one position.
@@ -308,18 +384,23 @@ async fn digest(
     Ok(Some(sqlx::query_as(AssertSqlSafe(digest)).fetch_one(work).await?))
 }
 
-/// Tries something again that others may be in the way of.
+/// Tries something again that others may be in the way of, or that passes by itself.
 async fn patiently<T>(mut work: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let mut attempt = 1;
     loop {
         match work().await {
-            Err(error)
-                if attempt < ATTEMPTS && error.downcast_ref::<sqlx::Error>().is_some_and(is_transient) =>
-            {
+            Err(error) if attempt < ATTEMPTS && passes(&error) => {
                 attempt += 1;
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             done => return done,
         }
     }
+}
+
+fn passes(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<sqlx::Error>().is_some_and(is_transient)
+            || cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient)
+    })
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use event_store::StoreError;
 use event_store::broker::{Broker, queue_name};
-use event_store::error::is_transient;
+use event_store::error::{READ_LIMIT, is_transient, within};
 use event_store::reader::{Checkpoint, LogReader};
 use event_store::tail::Tail;
 use ledger_core::personal::SecretKey;
@@ -41,12 +41,12 @@ use crate::personal::Vault;
 use crate::projection::{ApplyError, Projection};
 use crate::projections;
 use crate::retry;
-use crate::running::{Pause, Running};
+use crate::running::{Running, pause};
 
 /// How long a transaction may take before it is given up.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
 /// How far behind the log a live read model may be.
-const NEAR_EVENTS: u64 = 1000;
+pub(crate) const NEAR_EVENTS: u64 = 1000;
 /// How long to wait for news before looking at the log anyway.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long a checkpoint may stand still behind the log before the log is read, whatever the broker does.
@@ -126,7 +126,7 @@ impl Runner {
     }
 
     async fn prepare_patiently(&self) -> anyhow::Result<()> {
-        let mut pause = Pause::default();
+        let mut pause = pause();
         loop {
             match generation::prepare(&self.read, &self.projections).await {
                 Ok(()) => return Ok(()),
@@ -146,23 +146,20 @@ impl Runner {
         let mut tail = Tail::new(self.log_pool.clone());
         let mut inbox = Inbox::default();
         let mut running = Vec::new();
-        let mut refreshed: Option<Instant> = None;
+        let mut refreshing = Refreshing::default();
         loop {
-            if refreshed.is_none_or(|at| at.elapsed() > refresh_after(&running))
-                || running.iter().any(Running::is_astray)
-            {
-                match self.refresh(&mut running, &queues).await {
-                    Ok(()) => refreshed = Some(Instant::now()),
-                    Err(error) => tracing::warn!(error = &error as &dyn Error, "read models are away"),
-                }
+            if refreshing.is_due(&running) {
+                let refreshed = self.refresh(&mut running, &queues, &mut inbox).await;
+                refreshing.note(refreshed);
+                self.tell(&running).await;
             }
             while let Ok(delivery) = deliveries.try_recv() {
                 inbox.take_in(delivery);
             }
-            self.look_at_head(&mut running).await;
+            let head = self.look_at_head(&mut running, &mut inbox).await;
             let mut progress = false;
             for (source, group) in self.groups(&mut running, &inbox) {
-                progress |= self.advance(group, source, &mut inbox).await;
+                progress |= self.advance(group, source, &mut inbox, head).await;
             }
             settle(&running, &mut inbox);
             if !progress {
@@ -179,8 +176,9 @@ impl Runner {
         &'a self,
         running: &mut Vec<Running<'a>>,
         queues: &watch::Sender<BTreeSet<String>>,
-    ) -> Result<(), sqlx::Error> {
-        let standing = checkpoint::all(&self.read, &self.projections).await?;
+        inbox: &mut Inbox,
+    ) -> Result<(), StoreError> {
+        let standing = within(READ_LIMIT, checkpoint::all(&self.read, &self.projections)).await?;
         let mut known: BTreeMap<Generation, Running<'a>> =
             running.drain(..).map(|one| (one.generation, one)).collect();
         for row in standing {
@@ -190,26 +188,30 @@ impl Runner {
                 Some(Running::new(projection?.as_ref(), row.generation, row.checkpoint, row.settled))
             }));
         }
-        let names: BTreeSet<String> = running.iter().map(|one| queue(one.generation)).collect();
+        // One that is stopped would never acknowledge what its queue brings.
+        let working = running.iter().filter(|one| one.stopped.is_none());
+        let names: BTreeSet<String> = working.map(|one| queue(one.generation)).collect();
+        inbox.forget_queues(&names);
         queues.send_if_modified(|known| {
             let changed = *known != names;
             *known = names;
             changed
         });
         self.tell_stopped(running);
-        self.tell_ages(running).await;
         Ok(())
     }
 
-    /// Finds out who is not where the log ends. Who reads the log at any news finds that out by itself.
-    async fn look_at_head(&self, running: &mut [Running<'_>]) {
+    /// Finds out where the log ends and who does not stand there. Who reads the log at any news finds that
+    /// out by itself.
+    async fn look_at_head(&self, running: &mut [Running<'_>], inbox: &mut Inbox) -> u64 {
         if running.iter().all(|one| self.patience(one).is_zero()) {
-            return;
+            return 0;
         }
         // A log that is away is met, and told of, by whoever reads it.
-        if let Ok(head) = self.log.head().await {
-            running.iter_mut().for_each(|one| one.note_head(head.into()));
-        }
+        let Ok(head) = self.log.head().await else { return 0 };
+        running.iter_mut().for_each(|one| one.note_head(head.into()));
+        inbox.disprove_beyond(head.position);
+        head.position
     }
 
     /// Returns how long a generation may stand behind the log before the log is read.
@@ -268,9 +270,15 @@ impl Runner {
     }
 
     /// Folds the next chunk into a group at one checkpoint; tells whether it went on, or might at once.
-    async fn advance(&self, mut group: Members<'_, '_>, source: Source, inbox: &mut Inbox) -> bool {
+    async fn advance(
+        &self,
+        mut group: Members<'_, '_>,
+        source: Source,
+        inbox: &mut Inbox,
+        head: u64,
+    ) -> bool {
         let Some((from, limit)) = start_of(&group) else { return false };
-        let chunk = self.next(from, limit, source, inbox);
+        let chunk = self.next(from, limit, source, inbox, head);
         let step = async { self.step(&mut group, from, chunk.await?).await };
         let step = tokio::time::timeout(TRANSACTION_LIMIT, step).await;
         match step.unwrap_or(Err(Failure::TimedOut)) {
@@ -286,7 +294,7 @@ impl Runner {
             }
             Err(Failure::Ghost) => {
                 tracing::warn!(position = from.position, "events are dropped that the log does not have");
-                counter!("quittance_projection_ghosts_total").increment(1);
+                counter!("quittance_broker_ghosts_total").increment(1);
                 inbox.disprove(from);
                 true
             }
@@ -328,9 +336,10 @@ impl Runner {
         limit: u32,
         source: Source,
         inbox: &Inbox,
+        head: u64,
     ) -> Result<Chunk, ChunkError> {
         match source {
-            Source::Broker => chunk::brought(&self.vault, inbox.behind(from, limit), inbox.head()).await,
+            Source::Broker => chunk::brought(&self.vault, inbox.behind(from, limit), head).await,
             Source::Log => {
                 // No further than to what the broker has brought.
                 let hole = inbox.next_beyond(from).map_or(u64::MAX, |next| next - 1 - from.position);
@@ -366,7 +375,6 @@ impl Runner {
         let fills_hole = self.fills_hole(chunk.source);
         for Generation { name, .. } in generations {
             gauge!("quittance_projection_position", "projection" => name).set(to.position as f64);
-            gauge!("quittance_projection_lag_events", "projection" => name).set(chunk.behind as f64);
             counter!("quittance_projection_events_total", "projection" => name).increment(events.into());
             counter!("quittance_projection_holes_filled_total", "projection" => name)
                 .increment(fills_hole.into());
@@ -404,15 +412,15 @@ impl Runner {
             };
             applied.map_err(|error| Failure::Apply { member, error })?;
         }
-        self.compare(to, chunk).await?;
+        self.compare(from, to, chunk).await?;
         work.commit().await.map_err(Failure::Commit)
     }
 
     /// Lets no ghost of a lost history in: the log may have been restored to an older copy meanwhile, and
     /// the broker may bring anything.
-    async fn compare(&self, to: Checkpoint, chunk: &Chunk) -> Result<(), Failure> {
+    async fn compare(&self, from: Checkpoint, to: Checkpoint, chunk: &Chunk) -> Result<(), Failure> {
         let is_there = match chunk.source {
-            Source::Broker => self.log.has(chunk.events.iter().map(|event| &event.entry)).await,
+            Source::Broker => self.log.has(from, chunk.events.iter().map(|event| &event.entry)).await,
             Source::Log => self.log.leaf_hash(to.position).await.map(|there| there == Some(to.leaf_hash)),
         };
         if is_there.map_err(Failure::Log)? { Ok(()) } else { Err(Failure::Ghost) }
@@ -426,7 +434,7 @@ impl Runner {
     /// Stops a generation: what it would apply is another history, or can't be read.
     async fn stop(&self, one: &mut Running<'_>, at: Checkpoint, reason: &str) {
         tracing::error!(projection = one.generation.name, reason, "a projection is stopped");
-        match checkpoint::stop(&self.read, one.generation, at, reason).await {
+        match within(READ_LIMIT, checkpoint::stop(&self.read, one.generation, at, reason)).await {
             Ok(()) => {
                 one.stopped = Some(reason.to_owned());
                 self.stopped.send_modify(|stopped| {
@@ -451,15 +459,56 @@ impl Runner {
         });
     }
 
-    /// Tells the metrics how old the oldest event is that a generation has not applied.
-    async fn tell_ages(&self, running: &[Running<'_>]) {
+    /// Tells the metrics how far generations are behind the log, and how old the oldest event is that each
+    /// has not applied: those that are stopped, too, and with the read models away, from where they stood.
+    async fn tell(&self, running: &[Running<'_>]) {
+        let Ok(head) = self.log.head().await else { return };
         let places: BTreeSet<u64> = running.iter().filter_map(|one| Some(one.checkpoint?.position)).collect();
         for place in places {
             let Ok(age) = self.log.age_behind(place).await else { return };
+            let lag = head.position.saturating_sub(place);
             for one in running.iter().filter(|one| one.checkpoint.is_some_and(|at| at.position == place)) {
-                gauge!("quittance_projection_age_seconds", "projection" => one.generation.name).set(age);
+                let name = one.generation.name;
+                gauge!("quittance_projection_lag_events", "projection" => name).set(lag as f64);
+                gauge!("quittance_projection_age_seconds", "projection" => name).set(age);
             }
         }
+    }
+}
+
+/// When to look where generations stand.
+#[derive(Default)]
+struct Refreshing {
+    /// When that was last tried.
+    tried: Option<Instant>,
+    fails: bool,
+}
+
+impl Refreshing {
+    /// More often where others are at work, or have been.
+    fn is_due(&self, running: &[Running<'_>]) -> bool {
+        let Some(tried) = self.tried else { return true };
+        let after = if self.fails {
+            PATIENCE
+        } else if running.iter().any(Running::is_astray) {
+            Duration::ZERO
+        } else if running.iter().all(|one| one.is_ours) {
+            REFRESH_EVERY
+        } else {
+            PATIENCE
+        };
+        tried.elapsed() >= after
+    }
+
+    /// Notes how it went; says so once.
+    fn note(&mut self, refreshed: Result<(), StoreError>) {
+        self.tried = Some(Instant::now());
+        if let Err(error) = &refreshed
+            && !self.fails
+        {
+            tracing::warn!(error = error as &dyn Error, "read models are away");
+        }
+        self.fails = refreshed.is_err();
     }
 }
 
@@ -515,11 +564,6 @@ impl From<ChunkError> for Failure {
 
 fn queue(Generation { name, number }: Generation) -> String {
     queue_name(name, number)
-}
-
-/// Returns how often to look where generations stand: more often where others are at work.
-fn refresh_after(running: &[Running<'_>]) -> Duration {
-    if running.iter().all(|one| one.is_ours) { REFRESH_EVERY } else { PATIENCE }
 }
 
 /// Returns where a group stands, and how many events it may take.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use event_store::pause::Pause;
 use event_store::reader::Checkpoint;
 use metrics::counter;
 use sqlx::PgConnection;
@@ -37,7 +38,9 @@ pub(crate) struct Running<'a> {
     pub(crate) behind_since: Option<Instant>,
     /// How many events its next transaction takes at most.
     pub(crate) limit: u32,
-    pub(crate) pause: Pause,
+    pause: Pause,
+    /// Until when it pauses.
+    paused_until: Option<Instant>,
 }
 
 impl<'a> Running<'a> {
@@ -58,7 +61,8 @@ impl<'a> Running<'a> {
             is_ours: false,
             behind_since: None,
             limit: EVENTS_MAX,
-            pause: Pause::default(),
+            pause: pause(),
+            paused_until: None,
         }
     }
 
@@ -68,7 +72,8 @@ impl<'a> Running<'a> {
 
     /// Returns where it stands, unless it is stopped or pauses.
     pub(crate) fn ready(&self) -> Option<Checkpoint> {
-        self.checkpoint.filter(|_| self.stopped.is_none() && self.pause.is_over())
+        let pauses = self.paused_until.is_some_and(|until| until > Instant::now());
+        self.checkpoint.filter(|_| self.stopped.is_none() && !pauses)
     }
 
     /// Notes where the log ends.
@@ -85,13 +90,14 @@ impl<'a> Running<'a> {
         self.is_ours = true;
         self.behind_since = None;
         self.alone = false;
-        self.pause = Pause::default();
+        self.pause.reset();
+        self.paused_until = None;
         self.limit = next_limit(limit, events, took);
     }
 
     /// Pauses, then goes on in smaller steps: perhaps it is the size of a step that fails.
     pub(crate) fn wait(&mut self) {
-        self.pause.begin();
+        self.paused_until = Some(Instant::now() + self.pause.longer());
         self.limit = (self.limit / 2).clamp(1, EVENTS_CAREFUL);
         counter!("quittance_projection_retries_total", "projection" => self.generation.name).increment(1);
     }
@@ -144,27 +150,9 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Pauses that grow while failures go on.
-#[derive(Default)]
-pub(crate) struct Pause {
-    last: Option<Duration>,
-    until: Option<Instant>,
-}
-
-impl Pause {
-    pub(crate) fn longer(&mut self) -> Duration {
-        let next = self.last.map_or(PAUSES.0, |last| (last * 2).min(PAUSES.1));
-        self.last = Some(next);
-        next
-    }
-
-    pub(crate) fn begin(&mut self) {
-        self.until = Some(Instant::now() + self.longer());
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.until.is_none_or(|until| until <= Instant::now())
-    }
+/// Returns how failures are waited out.
+pub(crate) const fn pause() -> Pause {
+    Pause::new(PAUSES.0, PAUSES.1)
 }
 
 /// Finds how many events the next transaction may take: more until one is full or takes too long.
@@ -192,12 +180,5 @@ mod tests {
         // A machine that is slow all the time does not come to a standstill.
         assert_eq!(next_limit(100, 100, slow), 200);
         assert_eq!(next_limit(1, 1, slow), 2);
-    }
-
-    #[test]
-    fn pauses_grow_to_their_limit() {
-        let mut pause = Pause::default();
-        let pauses: Vec<_> = (0..8).map(|_| pause.longer().as_millis()).collect();
-        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
     }
 }

@@ -11,7 +11,7 @@ use crate::private_postgres::PrivatePostgres;
 use crate::servers::DATABASE;
 
 /// The place that the tools work on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Place {
     /// The data folder.
     pub data: PathBuf,

@@ -26,7 +26,7 @@ use crate::system::{System, SystemConfig};
 const DEMO_RATE: u32 = 10;
 
 /// What `up` is told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The data folder.
     pub data: PathBuf,

@@ -79,7 +79,7 @@ async fn it_says_why_a_node_does_not_start() {
     std::fs::create_dir(data.rabbitmq()).unwrap();
     // Where the configuration has its password from, and now a setting that RabbitMQ does not know.
     std::fs::write(data.rabbitmq().join("password"), "secret\nnonsense = 1").unwrap();
-    let error = PrivateRabbit::start(&data, None).await.unwrap_err().to_string();
+    let error = PrivateRabbit::start(&data, None).await.err().unwrap().to_string();
     assert!(error.contains("RabbitMQ did not start; it said: "), "{error}");
     assert!(error.contains("configuration"), "{error}");
     assert!(error.ends_with(&format!("(more in {})", data.rabbitmq().join("log").display())), "{error}");

@@ -1,6 +1,7 @@
 //! No card number and no CVC at rest, on a wire of ours, in a log or in an error (I12).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aho_corasick::AhoCorasick;
 use base64::Engine;
@@ -37,20 +38,28 @@ struct Caller {
 }
 
 impl Caller {
+    /// Sends a request; again while the queue is full.
     async fn send(&self, api_key: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
-        let mut request = self
-            .http
-            .post(format!("{}{path}", self.url))
-            .bearer_auth(api_key)
-            .header("Content-Type", "application/json")
-            .body(body);
-        if !headers.iter().any(|(name, _)| *name == "Idempotency-Key") {
-            request = request.header("Idempotency-Key", entropy::uuid().to_string());
+        let key = entropy::uuid().to_string();
+        loop {
+            let mut request = self
+                .http
+                .post(format!("{}{path}", self.url))
+                .bearer_auth(api_key)
+                .header("Content-Type", "application/json")
+                .body(body.clone());
+            if !headers.iter().any(|(name, _)| *name == "Idempotency-Key") {
+                request = request.header("Idempotency-Key", &key);
+            }
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+            if answer.status != 503 {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        Answer::read(request.send().await.unwrap()).await.unwrap()
     }
 
     async fn issue(&self, client: &str) -> Card {

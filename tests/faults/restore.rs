@@ -64,12 +64,12 @@ fn server_url(cast: &Cast) -> String {
     cast.deployment.database_url.replace(&format!("/{}", database_of(cast)), "/postgres")
 }
 
-/// Tells in which schemas of read models an event is known by its reference or position.
-async fn rows_beyond(cast: &Cast, position: i64) -> i64 {
+/// Returns how far the furthest read model is beyond a position.
+async fn beyond(cast: &Cast, position: i64) -> i64 {
     let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
-    let (rows,): (i64,) =
+    let (furthest,): (i64,) =
         sqlx::query_as("SELECT max(position) FROM projections").fetch_one(&mut owner).await.unwrap();
-    rows - position
+    furthest - position
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn both_restored_to_one_moment_go_on_and_no_ghost_gets_in() {
     let shown = cast.balances(&ada).await;
     assert_eq!(shown.body["data"][0]["available"], 1_050, "{}", shown.text);
     cast.audit();
-    assert!(metric(&cast.projectors[0], "quittance_projection_ghosts_total").await > 0, "no ghost was met");
+    assert!(metric(&cast.projectors[0], "quittance_broker_ghosts_total").await > 0, "no ghost was met");
     // The relay is the one that had told of the lost history; it says so, until it is told to go on.
     let began = Instant::now();
     loop {
@@ -156,7 +156,7 @@ async fn a_log_that_is_older_than_the_read_models_stops_them_until_they_are_rebu
     }
     assert!(cast.head().await > lost);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(rows_beyond(&cast, lost).await, 0, "a stopped read model has moved");
+    assert_eq!(beyond(&cast, lost).await, 0, "a stopped read model has moved");
 
     let said = cast.rebuild_all();
     assert!(said.contains("payment: generation 2 is live") && said.contains("another history"), "{said}");

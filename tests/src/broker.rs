@@ -129,6 +129,18 @@ impl Vhost {
         serde_json::from_str(&answer).unwrap()
     }
 
+    /// Tells how many messages wait in a queue for a consumer, and how many consumers it has: asked of the
+    /// queue itself, not of statistics that are half a minute old.
+    pub async fn ready_and_consumers(&self, queue: &str) -> (u32, u32) {
+        let (_connection, channel) = self.connect().await;
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
+            Ok(queue) => (queue.message_count(), queue.consumer_count()),
+            // There is none.
+            Err(_) => (0, 0),
+        }
+    }
+
     /// Throws away what is in every queue.
     pub async fn purge_all(&self) {
         for queue in self.queues().await {

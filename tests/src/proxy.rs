@@ -65,7 +65,7 @@ impl Proxy {
         self.weather.send_modify(|weather| weather.cut_after = Some(bytes));
     }
 
-    /// Tells whether the cut that was asked for is still to come.
+    /// Tells whether the cut that was asked for has come.
     pub fn has_cut(&self) -> bool {
         self.weather.borrow().cut_after.is_none()
     }

@@ -57,7 +57,9 @@ impl Header {
         let WrittenHeader { from, to, previous, head } =
             serde_json::from_slice(line).map_err(|_| Malformed)?;
         let previous = previous.parse().map_err(|_| Malformed)?;
-        if from == 0 || from.checked_sub(1).is_none_or(|before| to < before) {
+        let events = to.checked_add(1).and_then(|end| end.checked_sub(from)).ok_or(Malformed)?;
+        // No position is beyond what the log's column holds.
+        if from == 0 || events > u64::from(EVENTS_MAX) || to > i64::MAX.unsigned_abs() {
             return Err(Malformed);
         }
         Ok((Self { from, to, previous, head }, rest))
@@ -109,7 +111,7 @@ impl Chunk {
                 canonical: line.to_owned(),
             })
             .collect();
-        if header.from + entries.len() as u64 == header.to + 1 {
+        if header.to + 1 - header.from == entries.len() as u64 {
             Ok(Self { header, entries })
         } else {
             Err(Malformed)
@@ -197,6 +199,9 @@ mod tests {
             text.replace("\"from\":1", "\"from\":0"),
             text.replace("\"to\":1", "\"to\":2"),
             text.replace("\"from\":1", "\"from\":18446744073709551615"),
+            text.replace("\"to\":1", "\"to\":18446744073709551615"),
+            text.replace("\"from\":1,\"to\":1", "\"from\":18446744073709551615,\"to\":18446744073709551615"),
+            text.replace("\"from\":1,\"to\":1", "\"from\":1,\"to\":501"),
             text.clone() + "{}\n",
         ] {
             assert_eq!(read(bad.as_bytes()).unwrap_err(), Malformed, "{bad}");

@@ -30,7 +30,6 @@ const OPEN_FOLDER: &str = "/var/lib/quittance";
 pub(super) const SUPERUSER: &str = "postgres";
 
 /// A cluster that exists, with all that is needed to run it.
-#[derive(Debug)]
 pub(super) struct Cluster {
     /// The folder of PostgreSQL itself, as the operating system names it.
     pub(super) folder: PathBuf,

@@ -67,7 +67,6 @@ const SETTINGS: [&str; 18] = [
 ///
 /// Dropped without [`PrivatePostgres::stop`], it is told to stop and not waited for; killed with our
 /// process, it runs on and is adopted by the next start.
-#[derive(Debug)]
 pub struct PrivatePostgres {
     process: Process,
     port: u16,

@@ -55,7 +55,6 @@ const ERLANG_ARGUMENTS: &str = concat!(
 );
 
 /// The folder of a node.
-#[derive(Debug)]
 pub(super) struct Home {
     /// The folder itself, as the operating system names it.
     pub(super) folder: PathBuf,

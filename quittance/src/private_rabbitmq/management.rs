@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use event_store::server_url::escaped;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::json;
 
@@ -12,7 +13,6 @@ use super::home::USER;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client of one node's management API.
-#[derive(Debug)]
 pub(super) struct Management {
     /// Where it is, without a slash at the end.
     pub(super) url: String,
@@ -39,7 +39,7 @@ impl Management {
 
     /// Makes a virtual host that our user may do everything in. One that exists stays as it is.
     pub(super) async fn create_vhost(&self, name: &str) -> Result<()> {
-        let vhost = percent_encoded(name);
+        let vhost = escaped(name);
         let make = self.http.put(format!("{}/api/vhosts/{vhost}", self.url));
         let grant = self
             .http
@@ -55,7 +55,7 @@ impl Management {
 
     /// Removes a virtual host with all that is in it, and ends its connections. It may be gone already.
     pub(super) async fn delete_vhost(&self, name: &str) -> Result<()> {
-        let vhost = percent_encoded(name);
+        let vhost = escaped(name);
         let response = self.send(self.http.delete(format!("{}/api/vhosts/{vhost}", self.url))).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(());
@@ -75,30 +75,4 @@ async fn done(response: Response) -> Result<()> {
         bail!("RabbitMQ's management API answers {status}: {}", response.text().await.unwrap_or_default());
     }
     Ok(())
-}
-
-/// Writes a name as one segment of a URL's path.
-pub(super) fn percent_encoded(name: &str) -> String {
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02x}")),
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_segment_of_a_path() {
-        assert_eq!(percent_encoded("/"), "%2f");
-        assert_eq!(percent_encoded("test-1_a.b~"), "test-1_a.b~");
-        assert_eq!(percent_encoded("é ?"), "%c3%a9%20%3f");
-    }
 }

@@ -6,12 +6,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use event_store::server_url::escaped;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::epmd;
 use super::home::{Home, MARK, Ports, USER};
-use super::management::{Management, percent_encoded};
+use super::management::Management;
 use super::programs::RabbitPrograms;
 use crate::data_dir::DataDir;
 use crate::private_server::{Process, open_log, said_since};
@@ -43,7 +44,6 @@ const LAST_WORDS_MAX: usize = 300;
 ///
 /// Dropped without [`PrivateRabbit::stop`], it is told to stop and not waited for; killed with our process,
 /// it runs on and is adopted by the next start.
-#[derive(Debug)]
 pub struct PrivateRabbit {
     process: Process,
     name: String,
@@ -91,7 +91,7 @@ impl PrivateRabbit {
     #[must_use]
     pub fn amqp_url(&self, vhost: &str) -> String {
         let PrivateRabbit { password, ports: Ports { amqp, .. }, .. } = self;
-        format!("amqp://{USER}:{password}@127.0.0.1:{amqp}/{}", percent_encoded(vhost))
+        format!("amqp://{USER}:{password}@127.0.0.1:{amqp}/{}", escaped(vhost))
     }
 
     /// Returns the URL of the node's management API, whose user and password are those of

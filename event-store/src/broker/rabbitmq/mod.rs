@@ -64,7 +64,7 @@ pub enum BrokerError {
     Timeout,
     /// Queues do not answer, though the broker does.
     #[error("queues do not answer: {}", .0.join(", "))]
-    Stuck(Vec<String>),
+    Silent(Vec<String>),
     /// A message was not taken.
     #[error("broker refused a message")]
     Refused,
