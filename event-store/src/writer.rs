@@ -1,11 +1,12 @@
 //! The one way into the log: lock, read, append, commit.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger_core::Timestamp;
 use ledger_core::balance::{ClientBalance, MerchantBalance};
 use ledger_core::state::{Key, Record};
+use metrics::histogram;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection};
@@ -175,8 +176,10 @@ impl Locked<'_> {
             }
             Err(_) => return Err(StoreError::Timeout(ANSWER_LIMIT)),
         }
+        let started = Instant::now();
         match tokio::time::timeout(ANSWER_LIMIT, self.connection.execute("COMMIT")).await {
             Ok(Ok(_)) => {
+                histogram!("quittance_commit_seconds").record(started.elapsed());
                 *self.home = Some(self.connection);
                 Ok(())
             }
