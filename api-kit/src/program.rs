@@ -63,8 +63,8 @@ impl TestClock {
 /// The broker that carries events to the read models.
 #[derive(Clone, Args)]
 pub struct Broker {
-    /// RabbitMQ, as amqp://user@host:5672/vhost, or amqps:// with TLS; without it the projectors follow the log alone. A URL without a
-    /// password takes the one in the secrets.
+    /// RabbitMQ, as amqp://user@host:5672/vhost, or amqps:// with TLS; without it the projectors follow the
+    /// log alone. A URL without a password takes the one in the secrets.
     #[arg(long, env = "AMQP_URL", hide_env_values = true)]
     amqp_url: Option<String>,
 }
@@ -125,8 +125,14 @@ where
 }
 
 fn log(Logging { log_format }: Logging) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "every Rust program is told what to log like this; --help says so"
+    )]
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    // Later directives win, and an empty one changes nothing.
     let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(WHAT_IS_LOGGED)))
+        .with_env_filter(EnvFilter::new(format!("{WHAT_IS_LOGGED},{asked}")))
         .with_writer(io::stderr);
     match log_format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),

@@ -29,7 +29,8 @@ const WINDOW: usize = 32;
 const BEHIND_MAX: u64 = 20_000;
 /// How long to wait for news before looking at the log anyway.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How often the head is published when there is nothing else, and for how long that is news.
+/// How often the head is published when there is nothing else, to find out whether the way is open, and how
+/// long that may lie in a queue.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 const HEARTBEAT_LIVES: Duration = Duration::from_secs(5);
 /// How often the cursor is moved: what was confirmed since is published again after a crash.
@@ -104,16 +105,17 @@ impl Relay {
         let mut relayed = None;
         let mut pause = Pause::new(PAUSES.0, PAUSES.1);
         loop {
-            let began = Instant::now();
-            let Err(error) = self.take_turn(&mut relayed).await else { continue };
+            let before = relayed.map(|relayed: Relayed| relayed.to);
+            let turn = self.take_turn(&mut relayed).await;
+            if relayed.map(|relayed| relayed.to) != before {
+                pause.reset();
+            }
+            let Err(error) = turn else { continue };
             if let RelayError::Store(error @ StoreError::HistoryMismatch { .. }) = &error {
                 self.stand_still(error, relayed.take()).await;
                 continue;
             }
             counter!("quittance_relay_failures_total").increment(1);
-            if began.elapsed() > PAUSES.1 * 2 {
-                pause.reset();
-            }
             if pause.is_first() {
                 tracing::warn!(error = &error as &dyn Error, "the relay waits");
             }
@@ -197,6 +199,7 @@ impl Relay {
                 return Ok(Some(connection));
             }
             tokio::time::sleep(TURN_EVERY).await;
+            self.tell_lag().await?;
             let cursor = self.cursor().await?.to;
             let is_behind = self.log.head().await?.position > cursor.position;
             if cursor != moved.0 || !is_behind {

@@ -144,14 +144,14 @@ pub(crate) async fn mark(
     Ok(())
 }
 
-/// Says that a generation is stopped, and why.
+/// Says that a generation is stopped, and why; `false` if it does not stand where it was stopped any more.
 pub(crate) async fn stop(
     read: &PgPool,
     generation: Generation,
     at: Checkpoint,
     reason: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+) -> Result<bool, sqlx::Error> {
+    let stopped = sqlx::query(
         "UPDATE projections SET status = 'stopped', last_error = $5
          WHERE name = $1 AND generation = $2 AND position = $3 AND leaf_hash = $4",
     )
@@ -162,7 +162,7 @@ pub(crate) async fn stop(
     .bind(reason)
     .execute(read)
     .await?;
-    Ok(())
+    Ok(stopped.rows_affected() > 0)
 }
 
 /// Turns generations into arrays of their names and numbers.

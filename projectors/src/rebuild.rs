@@ -72,17 +72,18 @@ pub enum Comparison {
     Impossible,
 }
 
-/// Rebuilds read models, by their names.
+/// Rebuilds read models, by their names, and tells of each as soon as it is live.
 ///
 /// # Errors
 ///
-/// There is no read model of a name, another rebuild runs, or a database is away. The live generations are
-/// as they were; what was begun is dropped by the next rebuild.
+/// There is no read model of a name, another rebuild runs, a new generation can't be folded as far as the live
+/// one, or a database is away. What was not told of is as it was.
 pub async fn rebuild(
     config: RunnerConfig,
     names: &[String],
     progress: impl Fn(Progress),
-) -> anyhow::Result<Vec<Rebuilt>> {
+    done: impl Fn(Rebuilt),
+) -> anyhow::Result<()> {
     let all = projections::all();
     let mut chosen: Vec<&dyn Projection> = Vec::new();
     for name in names {
@@ -105,12 +106,15 @@ pub async fn rebuild(
     rebuild.drop_leftovers(&chosen).await?;
     let token = CancellationToken::new();
     let running = tokio::spawn(Runner::new(config).run(token.clone()));
-    let rebuilt = rebuild.run(&chosen, progress).await;
+    let rebuilt = rebuild.run(&chosen, progress, done).await;
     token.cancel();
     running.await??;
     // Queries may go on for a while that began on what was live. After a failure it is the new ones that go.
     tokio::time::sleep(QUERIES_END).await;
-    rebuild.drop_leftovers(&chosen).await?;
+    if let Err(error) = rebuild.drop_leftovers(&chosen).await {
+        let error = format!("{error:#}");
+        tracing::warn!(error, "tables that are not used any more are left to the next rebuild");
+    }
     lock.close().await?;
     rebuilt
 }
@@ -133,20 +137,20 @@ impl Rebuild {
         &self,
         chosen: &[&dyn Projection],
         progress: impl Fn(Progress),
-    ) -> anyhow::Result<Vec<Rebuilt>> {
+        done: impl Fn(Rebuilt),
+    ) -> anyhow::Result<()> {
         let mut fresh = Vec::new();
         for projection in chosen {
             fresh.push(generation::begin_next(&self.read, *projection).await?);
         }
         self.catch_up(&fresh, progress).await?;
-        let mut rebuilt = Vec::new();
         for (projection, generation) in chosen.iter().zip(fresh) {
             let comparison = self.compare(*projection, generation).await?;
             let position = patiently(async || self.switch(*projection, generation).await).await?;
             let Generation { name, number: generation } = generation;
-            rebuilt.push(Rebuilt { name, generation, position, comparison });
+            done(Rebuilt { name, generation, position, comparison });
         }
-        Ok(rebuilt)
+        Ok(())
     }
 
     /// Drops the generations that are not live: of a rebuild that was interrupted, or of this one.

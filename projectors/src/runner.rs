@@ -374,7 +374,6 @@ impl Runner {
         histogram!("quittance_projection_apply_seconds").record(took);
         let fills_hole = self.fills_hole(chunk.source);
         for Generation { name, .. } in generations {
-            gauge!("quittance_projection_position", "projection" => name).set(to.position as f64);
             counter!("quittance_projection_events_total", "projection" => name).increment(events.into());
             counter!("quittance_projection_holes_filled_total", "projection" => name)
                 .increment(fills_hole.into());
@@ -433,14 +432,16 @@ impl Runner {
 
     /// Stops a generation: what it would apply is another history, or can't be read.
     async fn stop(&self, one: &mut Running<'_>, at: Checkpoint, reason: &str) {
-        tracing::error!(projection = one.generation.name, reason, "a projection is stopped");
         match within(READ_LIMIT, checkpoint::stop(&self.read, one.generation, at, reason)).await {
-            Ok(()) => {
+            Ok(true) => {
+                tracing::error!(projection = one.generation.name, reason, "a projection is stopped");
                 one.stopped = Some(reason.to_owned());
                 self.stopped.send_modify(|stopped| {
                     stopped.push(Stopped { generation: one.generation, reason: reason.to_owned() });
                 });
             }
+            // The read models were restored, too, or others have moved it.
+            Ok(false) => one.checkpoint = None,
             // It is found again, and said then.
             Err(_) => one.wait(),
         }
@@ -468,9 +469,11 @@ impl Runner {
             let Ok(age) = self.log.age_behind(place).await else { return };
             let lag = head.position.saturating_sub(place);
             for one in running.iter().filter(|one| one.checkpoint.is_some_and(|at| at.position == place)) {
-                let name = one.generation.name;
-                gauge!("quittance_projection_lag_events", "projection" => name).set(lag as f64);
-                gauge!("quittance_projection_age_seconds", "projection" => name).set(age);
+                let Generation { name, number } = one.generation;
+                let labels = [("projection", name.to_owned()), ("generation", number.to_string())];
+                gauge!("quittance_projection_position", &labels).set(place as f64);
+                gauge!("quittance_projection_lag_events", &labels).set(lag as f64);
+                gauge!("quittance_projection_age_seconds", &labels).set(age);
             }
         }
     }

@@ -62,13 +62,13 @@ async fn run_on(place: &Place, databases: &Databases, which: Which) -> anyhow::R
     };
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} events, {eta}")?);
-    let rebuilt = rebuild(config, &names, |Progress { position, head }| {
+    let show = |Progress { position, head }| {
         bar.set_length(head);
         bar.set_position(position);
-    })
-    .await;
+    };
+    let rebuilt = rebuild(config, &names, show, |rebuilt| bar.suspend(|| say(&rebuilt))).await;
     bar.finish_and_clear();
-    rebuilt?.iter().for_each(say);
+    rebuilt?;
     if which.all {
         reset_relays(&databases.log_url).await.context("can't reset the relay's cursor")?;
     }

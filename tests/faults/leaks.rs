@@ -230,8 +230,14 @@ fn what_is_looked_for_would_be_found() {
 async fn no_card_number_or_cvc_is_left_anywhere() {
     let vhost = vhost().await.unwrap();
     let spy = vhost.spy().await;
-    let cast =
-        Cast::start_logging("trace", Deployment::new(PROGRAMS).await, Some(&vhost.amqp_url), 1, 1).await;
+    let cast = Cast::start_logging(
+        "trace,lapin=trace",
+        Deployment::new(PROGRAMS).await,
+        Some(&vhost.amqp_url),
+        1,
+        1,
+    )
+    .await;
     let fee = json!({ "percent": "1.40", "fixed": [] });
     let merchant =
         cast.post(0, "/v1/merchants", json!({ "name": "Corner Shop", "fee": fee })).await.expect(201);

@@ -31,7 +31,7 @@ pub struct Header {
     pub to: u64,
     /// The leaf hash of the event before the first: says of which history it is the continuation.
     pub previous: LeafHash,
-    /// Where the log ended when this was published.
+    /// Where the log ended when this was published: for whoever looks into a queue. Projectors ask the log.
     pub head: u64,
 }
 

@@ -85,11 +85,11 @@ pub async fn run(place: &Place, measure: Measure) -> anyhow::Result<()> {
     }
     say(&format!("{payments} payments at {rate}/s, {clients} clients, broker: {}", broker(&credentials)));
     say(&format!("answered in {:.1} s, events: {}", took.as_secs_f32(), head - before));
-    say(&format!("{:<34}{}", "", Quantiles::HEADER));
-    say(&format!("{:<34}{latencies}", "answer, from when it was due"));
+    say(&format!("{:<40}{}", "", Quantiles::HEADER));
+    say(&format!("{:<40}{latencies}", "answer, from when it was due"));
     for (name, model) in models {
-        say(&format!("{:<34}{}", format!("{name}: age when looked at"), model.age));
-        say(&format!("{:<34}{}", format!("{name}: event to row"), model.delay));
+        say(&format!("{:<40}{}", format!("{name}: age when looked at"), model.age));
+        say(&format!("{:<40}{}", format!("{name}: event to row"), model.delay));
     }
     say("the books balance: audit verify holds");
     Ok(())
