@@ -13,6 +13,8 @@ use event_store::reader::{Checkpoint, LogEntry};
 use metrics::counter;
 use tokio::sync::mpsc;
 
+use crate::seldom::Seldom;
+
 /// How many chunks are kept at most. Where one read model is far behind the others, the oldest go: what it
 /// misses then, it reads from the log.
 const CHUNKS_MAX: usize = 128;
@@ -22,6 +24,8 @@ const CHUNKS_MAX: usize = 128;
 pub(crate) struct Inbox {
     chunks: Vec<Chunk>,
     queues: HashMap<Arc<str>, Received>,
+    malformed: Seldom,
+    ghosts: Seldom,
 }
 
 /// What one queue has brought.
@@ -57,9 +61,9 @@ impl Inbox {
             Ok((header, _)) if header.is_heartbeat() => 0,
             Ok((header, rest)) => match keep(&mut self.chunks, header, rest) {
                 Ok(()) => header.to,
-                Err(malformed) => drop_malformed(&queue, malformed),
+                Err(malformed) => tell_malformed(&mut self.malformed, &queue, malformed),
             },
-            Err(malformed) => drop_malformed(&queue, malformed),
+            Err(malformed) => tell_malformed(&mut self.malformed, &queue, malformed),
         };
         if last > 0 && last <= received.furthest {
             counter!("quittance_broker_duplicates_skipped_total", "queue" => queue.to_string()).increment(1);
@@ -97,7 +101,9 @@ impl Inbox {
 
     /// Drops whatever claims to follow a checkpoint: the log says something else.
     pub(crate) fn disprove(&mut self, from: Checkpoint) {
+        let before = self.chunks.len();
         self.chunks.retain(|chunk| chunk.leaf_hash(from.position) != Some(from.leaf_hash));
+        self.tell_ghosts(before - self.chunks.len());
     }
 
     /// Drops what claims to be beyond the log's end, which has moved on since it came: a chunk is published
@@ -105,7 +111,7 @@ impl Inbox {
     pub(crate) fn disprove_beyond(&mut self, head: u64) {
         let before = self.chunks.len();
         self.chunks.retain(|chunk| chunk.header.to <= head);
-        counter!("quittance_broker_ghosts_total").increment((before - self.chunks.len()) as u64);
+        self.tell_ghosts(before - self.chunks.len());
         for received in self.queues.values_mut() {
             received.furthest = received.furthest.min(head);
             for (last, _) in received.open.iter_mut().filter(|(last, _)| *last > head) {
@@ -137,6 +143,13 @@ impl Inbox {
         self.queues.retain(|queue, _| consumed.contains(queue.as_ref()));
     }
 
+    fn tell_ghosts(&mut self, chunks: usize) {
+        counter!("quittance_broker_ghosts_total").increment(chunks as u64);
+        if chunks > 0 && self.ghosts.is_time() {
+            tracing::warn!("events are dropped that the broker brought and the log does not have");
+        }
+    }
+
     /// Finds the chunk that has the event behind a checkpoint, in the checkpoint's history.
     fn continuation(&self, at: Checkpoint) -> Option<&Chunk> {
         self.chunks.iter().find(|chunk| {
@@ -161,9 +174,12 @@ fn keep(chunks: &mut Vec<Chunk>, header: Header, rest: &[u8]) -> Result<(), Malf
     Ok(())
 }
 
-/// Says that a message is none of the relay's; it is done with at once.
-fn drop_malformed(queue: &str, malformed: Malformed) -> u64 {
-    tracing::warn!(queue, error = %malformed, "a message is dropped");
+/// Tells of a message that is none of the relay's; it is done with at once.
+fn tell_malformed(told: &mut Seldom, queue: &str, malformed: Malformed) -> u64 {
+    counter!("quittance_broker_malformed_total").increment(1);
+    if told.is_time() {
+        tracing::warn!(queue, error = %malformed, "messages are dropped");
+    }
     0
 }
 

@@ -22,5 +22,6 @@ pub mod rebuild;
 mod retry;
 pub mod runner;
 mod running;
+mod seldom;
 #[cfg(test)]
 mod testing;

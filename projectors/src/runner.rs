@@ -293,8 +293,6 @@ impl Runner {
                 false
             }
             Err(Failure::Ghost) => {
-                tracing::warn!(position = from.position, "events are dropped that the log does not have");
-                counter!("quittance_broker_ghosts_total").increment(1);
                 inbox.disprove(from);
                 true
             }

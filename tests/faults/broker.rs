@@ -137,6 +137,21 @@ async fn its_queues_may_be_purged_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_deletes_or_declares_otherwise_is_made_anew() {
+    let vhost = vhost().await.unwrap();
+    let shop = Shop::open(&vhost.amqp_url).await;
+    shop.broker_is_back(&vhost).await;
+    let load = shop.load();
+    vhost.delete_exchange().await;
+    vhost.declare_wrong(QUEUES[4]).await;
+    tokio::time::sleep(WHILE).await;
+    assert!(load.stop().await > 0, "the write side has waited for the broker");
+    shop.broker_is_back(&vhost).await;
+    assert_eq!(vhost.queues().await.iter().filter(|queue| queue["type"] == "quorum").count(), 5);
+    shop.ledger.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_connections_may_be_cut_in_the_middle_of_a_window() {
     let vhost = vhost().await.unwrap();
     let proxy = Proxy::start(vhost.address()).await;

@@ -362,7 +362,8 @@ async fn two_relays_carry_the_log_once_and_either_may_be_lost() {
 
     // The session that holds the lock is ended: another one takes it, and the first one stops.
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks
-               WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32 | objid::bigint) = 8243113858875880051";
+               WHERE locktype = 'advisory' AND granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (classid::bigint << 32 | objid::bigint) = 8243113858875880051";
     assert_eq!(cast.number(end).await, 1, "nobody holds the relay's lock");
     let began = Instant::now();
     while connections(&cast).await.iter().sum::<u64>() < 2 {

@@ -156,6 +156,21 @@ impl Vhost {
         }
     }
 
+    /// Puts another queue in the place of one of ours.
+    pub async fn declare_wrong(&self, queue: &str) {
+        let (_connection, channel) = self.connect().await;
+        let _ = channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default()).await;
+        let (options, none) = (QueueDeclareOptions::durable(), FieldTable::default());
+        channel.queue_declare(queue.into(), options, none).await.unwrap();
+    }
+
+    /// Deletes the exchange, and all bindings with it.
+    pub async fn delete_exchange(&self) {
+        let (_connection, channel) = self.connect().await;
+        let options = lapin::options::ExchangeDeleteOptions::default();
+        channel.exchange_delete(EXCHANGE.into(), options).await.unwrap();
+    }
+
     /// Publishes anything where the relay does.
     pub async fn publish(&self, bodies: &[Vec<u8>]) {
         let (_connection, channel) = self.connect().await;

@@ -11,6 +11,7 @@ mod subscriber;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -18,6 +19,8 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 pub use self::publisher::{Confirm, Publisher, Routed};
@@ -31,6 +34,8 @@ const QUEUE_BYTES_MAX: i64 = 64 * 1024 * 1024;
 
 /// How long a connection and each request on it may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// What a client begins with (AMQP 0-9-1, section 4.2.2).
+const PROTOCOL_HEADER: &[u8] = b"AMQP\0\0\x09\x01";
 /// After so many seconds without a sign of life a connection counts as dead, unless the URL says otherwise.
 const HEARTBEAT_SECONDS: u16 = 10;
 
@@ -39,6 +44,8 @@ const HEARTBEAT_SECONDS: u16 = 10;
 pub struct RabbitBroker {
     uri: Arc<AMQPUri>,
     certificates: Option<String>,
+    /// Whether the last attempt to connect got no answer.
+    is_silent: Arc<AtomicBool>,
 }
 
 /// RabbitMQ said no, or said nothing.
@@ -56,21 +63,24 @@ pub enum BrokerError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no way to it.
+    #[error("broker can't be reached")]
+    Unreachable(#[source] std::io::Error),
     /// The connection or a request on it failed.
     #[error("broker failed")]
     Amqp(#[from] lapin::Error),
     /// No answer came in time.
     #[error("broker did not answer within {ANSWER_LIMIT:?}")]
     Timeout,
-    /// Queues do not answer, though the broker does.
-    #[error("queues do not answer: {}", .0.join(", "))]
-    Silent(Vec<String>),
+    /// A queue does not answer or is refused, though the broker answers.
+    #[error("queue is unfit")]
+    Unfit(#[source] Box<BrokerError>),
     /// A message was not taken.
     #[error("broker refused a message")]
     Refused,
     /// A consumer was ended by the broker: its queue was deleted, say.
-    #[error("broker ended the consumer of {0}")]
-    Ended(String),
+    #[error("broker ended the consumer")]
+    Ended,
 }
 
 impl RabbitBroker {
@@ -83,30 +93,49 @@ impl RabbitBroker {
         let path = form_urlencoded::parse(parameters.as_bytes()).find(|(name, _)| name == "cacertfile");
         let certificates = match path {
             Some((_, path)) => Some(
-                std::fs::read_to_string(path.as_ref())
+                read_certificates(&path)
                     .map_err(|source| BrokerError::Certificates { path: path.into_owned(), source })?,
             ),
             None => None,
         };
-        Ok(Self { uri: Arc::new(uri), certificates })
+        Ok(Self { uri: Arc::new(uri), certificates, is_silent: Arc::default() })
     }
 
-    /// Opens a connection and the exchange.
+    /// Opens a connection.
     async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
+        // The client's thread and socket outlive an attempt that is given up. So no further one is made at a
+        // broker that does not answer.
+        if self.is_silent.load(Ordering::Relaxed) {
+            self.knock().await?;
+        }
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = OwnedTLSConfig { identity: None, cert_chain: self.certificates.clone() };
         let runtime = lapin::runtime::default_runtime()?;
         let uri = AMQPUri::clone(&self.uri);
-        within(Connection::connect_uri_with_config(uri, properties, tls, runtime)).await
+        let connected = within(Connection::connect_uri_with_config(uri, properties, tls, runtime)).await;
+        self.is_silent.store(matches!(connected, Err(BrokerError::Timeout)), Ordering::Relaxed);
+        connected
+    }
+
+    /// Finds out whether anybody answers: whatever it is, a refusal too.
+    async fn knock(&self) -> Result<(), BrokerError> {
+        let authority = &self.uri.authority;
+        let knocking = async {
+            let mut stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+            stream.write_all(PROTOCOL_HEADER).await?;
+            stream.read(&mut [0; 1]).await
+        };
+        match tokio::time::timeout(ANSWER_LIMIT, knocking).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(BrokerError::Unreachable(error)),
+            Err(_) => Err(BrokerError::Timeout),
+        }
     }
 
     /// Opens a channel with the exchange declared.
     async fn open_channel(connection: &Connection) -> Result<Channel, BrokerError> {
         let channel = within(connection.create_channel()).await?;
-        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        let declared =
-            channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Fanout, options, FieldTable::default());
-        within(declared).await?;
+        declare_exchange(&channel).await?;
         Ok(channel)
     }
 }
@@ -123,10 +152,18 @@ impl Broker for RabbitBroker {
     }
 }
 
-/// Declares the queue of a read model and binds it: a quorum queue, so that it survives any one node; one
-/// active consumer, so that its messages stay in order; no dead letters, since what is dropped is in the
-/// log.
-async fn declare_queue(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
+async fn declare_exchange(channel: &Channel) -> Result<(), BrokerError> {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let declared =
+        channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Fanout, options, FieldTable::default());
+    within(declared).await
+}
+
+/// Declares all that the queue of a read model needs: the exchange, the queue and its binding. It is a quorum
+/// queue, so that it survives any one node; with one active consumer, so that its messages stay in order; and
+/// without dead letters, since what is dropped is in the log.
+async fn declare(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
+    declare_exchange(channel).await?;
     let mut arguments = FieldTable::default();
     let text = |text: &str| AMQPValue::LongString(text.into());
     arguments.insert("x-queue-type".into(), text("quorum"));
@@ -143,6 +180,16 @@ async fn declare_queue(channel: &Channel, queue: &str) -> Result<(), BrokerError
         FieldTable::default(),
     );
     within(bound).await
+}
+
+/// Reads a file of certificates.
+fn read_certificates(path: &str) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        Ok(text)
+    } else {
+        Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "there is none in it, in PEM form"))
+    }
 }
 
 /// Waits for RabbitMQ, but not for ever.

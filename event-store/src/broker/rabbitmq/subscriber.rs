@@ -1,4 +1,7 @@
-//! Consuming the queues of read models, over one connection that is made anew after any error.
+//! Consuming the queues of read models.
+//!
+//! Each queue has a connection of its own, made anew after any error: RabbitMQ answers some failures of one
+//! queue by closing the connection, and a queue that can't be had must not hold the others up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -6,26 +9,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
-use futures_util::stream::{BoxStream, SelectAll};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Acker, Channel, Connection};
+use lapin::{Acker, Channel, Connection, Consumer, ErrorKind};
 use metrics::counter;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
-use super::{BrokerError, RabbitBroker, declare_queue, within};
+use super::{BrokerError, RabbitBroker, declare, within};
 use crate::broker::Delivery;
 use crate::pause::Pause;
 
 /// How long the deletion of a queue may take: the broker itself waits 5 s for one that has no leader.
 const DELETION_LIMIT: Duration = Duration::from_secs(10);
-/// How many messages of each queue may be out before the first is acknowledged.
+/// How many messages of a queue may be out before the first is acknowledged.
 const PREFETCH: u16 = 32;
-/// How often in a row a queue may not answer before it is deleted and made anew: what was in it is a hole.
-const SILENCES_MAX: u32 = 2;
-/// The first and the longest pause before a new connection.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How often in a row a queue may not answer, or be refused, before it is deleted and made anew: what was in
+/// it is a hole. After a crash a quorum queue may never find a leader again, and hangs whoever publishes to
+/// it; another one may have been declared with other arguments.
+const UNFIT_MAX: u32 = 2;
+/// The first and the longest pause before a new connection. A queue that was deleted a moment ago may be
+/// broken for good by declaring it again at once.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
+/// How often exchange, queue and binding are declared again, in case somebody has deleted one of them.
+const DECLARE_EVERY: Duration = Duration::from_secs(10);
 
 /// Says that a message, and all before it from the same queue, are done with.
 #[derive(Debug)]
@@ -46,131 +53,155 @@ impl Receipt {
     }
 }
 
-type Deliveries = SelectAll<BoxStream<'static, Result<Delivery, BrokerError>>>;
-
-/// Consumes for as long as anyone wants the deliveries.
+/// Consumes a changing set of queues, for as long as anyone wants the deliveries. Queues that leave the set
+/// are deleted.
 pub(super) async fn run(
     broker: RabbitBroker,
     mut queues: watch::Receiver<BTreeSet<String>>,
     deliver: mpsc::Sender<Delivery>,
 ) {
-    // Queues that may be there, and are of no more use.
-    let mut useless = BTreeSet::new();
-    let mut consumed = BTreeSet::new();
-    // How often in a row a queue has not answered. After a crash a quorum queue may never find a leader
-    // again, and hangs whoever publishes to it.
-    let mut silences: BTreeMap<String, u32> = BTreeMap::new();
-    let mut pause = Pause::new(PAUSES.0, PAUSES.1);
+    // Ended with this task.
+    let mut tasks = JoinSet::new();
+    let mut consumed: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
         let wanted = queues.borrow_and_update().clone();
-        if wanted.is_empty() && consumed.is_empty() && queues.changed().await.is_ok() {
-            continue;
+        for (queue, task) in consumed.extract_if(.., |queue, _| !wanted.contains(queue)) {
+            task.abort();
+            tasks.spawn(delete(broker.clone(), queue));
         }
-        useless.extend(consumed.difference(&wanted).cloned());
-        useless.extend(wanted.iter().filter_map(|queue| generation_before(queue)));
-        useless.retain(|queue| !wanted.contains(queue));
-        let stuck = silences.iter().filter(|(_, times)| **times >= SILENCES_MAX).map(|(queue, _)| queue);
-        let dropped: BTreeSet<String> = useless.iter().chain(stuck).cloned().collect();
-        consumed.clone_from(&wanted);
-        let ended = tokio::select! {
-            () = deliver.closed() => return,
-            ended = consume(&broker, &wanted, &dropped, &mut queues, &deliver) => ended,
-        };
-        let (failure, had_begun) = match ended {
-            Ended::Changed => (None, true),
-            Ended::Failed { error, had_begun } => (Some(error), had_begun),
-        };
-        if had_begun {
-            useless.clear();
-            silences.clear();
-            pause.reset();
-        }
-        if let Some(error) = failure {
-            counter!("quittance_broker_subscriber_failures_total").increment(1);
-            if pause.is_first() {
-                tracing::warn!(error = &error as &dyn Error, "broker is away; the log is read instead");
+        for queue in wanted.iter().filter(|queue| !consumed.contains_key(*queue)).cloned().collect::<Vec<_>>()
+        {
+            // It may have been dropped while nobody consumed.
+            if let Some(before) = generation_before(&queue).filter(|before| !wanted.contains(before)) {
+                tasks.spawn(delete(broker.clone(), before));
             }
-            if let BrokerError::Silent(queues) = error {
-                note_silences(&mut silences, queues);
-            }
-            tokio::time::sleep(pause.longer()).await;
+            let task = tasks.spawn(consume_for_ever(broker.clone(), queue.clone(), deliver.clone()));
+            consumed.insert(queue, task);
         }
-    }
-}
-
-/// Counts queues that have not answered; those that have are forgotten.
-fn note_silences(silences: &mut BTreeMap<String, u32>, queues: Vec<String>) {
-    let times = |queue: &String| silences.get(queue).copied().unwrap_or(0) + 1;
-    let noted: BTreeMap<String, u32> =
-        queues.into_iter().map(|queue| (queue.clone(), times(&queue))).collect();
-    for (queue, _) in noted.iter().filter(|(_, times)| **times == SILENCES_MAX) {
-        tracing::warn!(queue, "a queue does not answer, and is made anew");
-        counter!("quittance_broker_queues_made_anew_total").increment(1);
-    }
-    *silences = noted;
-}
-
-/// Names the queue of the generation before, which may have been dropped while nobody consumed.
-fn generation_before(queue: &str) -> Option<String> {
-    let (projection, number) = queue.rsplit_once(".v")?;
-    let before = number.parse::<u32>().ok()?.checked_sub(1).filter(|number| *number > 0)?;
-    Some(format!("{projection}.v{before}"))
-}
-
-/// Why consuming ended.
-enum Ended {
-    /// Other queues are wanted.
-    Changed,
-    /// The connection is of no more use.
-    Failed { error: BrokerError, had_begun: bool },
-}
-
-async fn consume(
-    broker: &RabbitBroker,
-    wanted: &BTreeSet<String>,
-    dropped: &BTreeSet<String>,
-    queues: &mut watch::Receiver<BTreeSet<String>>,
-    deliver: &mpsc::Sender<Delivery>,
-) -> Ended {
-    // The connection is closed when it is dropped.
-    let (_connection, mut deliveries) = match begin(broker, wanted, dropped).await {
-        Ok(begun) => begun,
-        Err(error) => return Ended::Failed { error, had_begun: false },
-    };
-    counter!("quittance_broker_subscriber_connections_total").increment(1);
-    loop {
         tokio::select! {
-            _ = queues.changed() => return Ended::Changed,
-            next = deliveries.next(), if !deliveries.is_empty() => match next {
-                Some(Ok(delivery)) => {
-                    // Nobody to deliver to: `run` is about to end.
-                    let _ = deliver.send(delivery).await;
-                }
-                Some(Err(error)) => return Ended::Failed { error, had_begun: true },
-                None => {}
-            },
+            () = deliver.closed() => return,
+            changed = queues.changed() => if changed.is_err() { return },
+            Some(_) = tasks.join_next() => {}
         }
     }
 }
 
-/// Connects, deletes the queues that are of no more use, and consumes the others.
-async fn begin(
-    broker: &RabbitBroker,
-    wanted: &BTreeSet<String>,
-    dropped: &BTreeSet<String>,
-) -> Result<(Connection, Deliveries), BrokerError> {
-    let connection = broker.connect("quittance projectors").await?;
-    try_join_all(dropped.iter().map(|queue| delete_queue(&connection, queue))).await?;
-    let consuming = wanted.iter().map(|queue| consume_queue(&connection, queue));
-    let (mut deliveries, mut silent) = (Deliveries::new(), Vec::new());
-    for consumed in join_all(consuming).await {
-        match consumed {
-            Ok(consumed) => deliveries.push(consumed),
-            Err(BrokerError::Silent(queues)) => silent.extend(queues),
-            Err(error) => return Err(error),
+/// Consumes a queue, whatever happens to it.
+async fn consume_for_ever(broker: RabbitBroker, queue: String, deliver: mpsc::Sender<Delivery>) {
+    let mut pause = Pause::new(PAUSES.0, PAUSES.1);
+    let mut unfit = 0;
+    let mut told = String::new();
+    loop {
+        let ended = match Consuming::begin(&broker, &queue, unfit >= UNFIT_MAX).await {
+            Ok(consuming) => {
+                counter!("quittance_broker_subscriber_connections_total").increment(1);
+                tracing::info!(queue, "a queue is consumed");
+                unfit = 0;
+                pause.reset();
+                told.clear();
+                consuming.run(&queue, &deliver).await
+            }
+            Err(error) => error,
+        };
+        counter!("quittance_broker_subscriber_failures_total").increment(1);
+        // Once for each reason.
+        let reason = format!("{ended:?}");
+        if reason != told {
+            let error = &ended as &dyn Error;
+            tracing::warn!(queue, error, "a queue can't be consumed; the log is read instead");
+            told = reason;
+        }
+        unfit = if matches!(ended, BrokerError::Unfit(_)) { unfit + 1 } else { 0 };
+        tokio::time::sleep(pause.longer()).await;
+    }
+}
+
+/// A queue that is consumed.
+struct Consuming {
+    consumer: Consumer,
+    /// Declares again, apart from the consumer: what is refused there ends the channel.
+    channel: Channel,
+    /// Closed with it.
+    _connection: Connection,
+}
+
+impl Consuming {
+    /// Connects and begins.
+    async fn begin(broker: &RabbitBroker, queue: &str, anew: bool) -> Result<Self, BrokerError> {
+        let connection = broker.connect("quittance projectors").await?;
+        if anew {
+            tracing::warn!(queue, "a queue does not work, and is made anew");
+            counter!("quittance_broker_queues_made_anew_total").increment(1);
+            delete_queue(&connection, queue).await?;
+        }
+        let channel = RabbitBroker::open_channel(&connection).await?;
+        let consumer = consume(&connection, &channel, queue).await.map_err(|error| {
+            // The broker has just answered: it is this queue that does not, or that it refuses.
+            let is_refusal = matches!(&error, BrokerError::Amqp(error) if is_protocol_error(error));
+            if is_refusal || matches!(error, BrokerError::Timeout) {
+                BrokerError::Unfit(Box::new(error))
+            } else {
+                error
+            }
+        })?;
+        Ok(Self { consumer, channel, _connection: connection })
+    }
+
+    /// Passes messages on until there are no more; returns why.
+    async fn run(mut self, queue: &str, deliver: &mpsc::Sender<Delivery>) -> BrokerError {
+        let name: Arc<str> = queue.into();
+        let mut declaring = tokio::time::interval(DECLARE_EVERY);
+        loop {
+            let delivery = tokio::select! {
+                delivery = self.consumer.next() => delivery,
+                _ = declaring.tick() => match declare(&self.channel, queue).await {
+                    Ok(()) => continue,
+                    Err(error) => return error,
+                },
+            };
+            match delivery {
+                Some(Ok(delivery)) => {
+                    let receipt = Receipt(delivery.acker);
+                    // Nobody to deliver to: `run` is about to end.
+                    let _ = deliver
+                        .send(Delivery { queue: Arc::clone(&name), body: delivery.data, receipt })
+                        .await;
+                }
+                Some(Err(error)) => return error.into(),
+                // The broker has ended it: the queue was deleted, or has moved to another node.
+                None => return BrokerError::Ended,
+            }
         }
     }
-    if silent.is_empty() { Ok((connection, deliveries)) } else { Err(BrokerError::Silent(silent)) }
+}
+
+fn is_protocol_error(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(_))
+}
+
+/// Begins to consume a queue, on a channel of its own that lives as long as its consumer.
+async fn consume(connection: &Connection, declaring: &Channel, queue: &str) -> Result<Consumer, BrokerError> {
+    declare(declaring, queue).await?;
+    let channel = within(connection.create_channel()).await?;
+    within(channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
+    let consumer = channel.basic_consume(
+        ShortString::from(queue),
+        ShortString::default(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
+    within(consumer).await
+}
+
+/// Deletes a queue that is of no more use. If that fails, whoever consumes its successor tries again.
+async fn delete(broker: RabbitBroker, queue: String) {
+    let deleting = async {
+        let connection = broker.connect("quittance projectors").await?;
+        delete_queue(&connection, &queue).await
+    };
+    if let Err(error) = deleting.await {
+        tracing::warn!(queue, error = &error as &dyn Error, "a useless queue can't be deleted yet");
+    }
 }
 
 async fn delete_queue(connection: &Connection, queue: &str) -> Result<(), BrokerError> {
@@ -180,51 +211,16 @@ async fn delete_queue(connection: &Connection, queue: &str) -> Result<(), Broker
     Ok(())
 }
 
-/// Consumes a queue, on a channel of its own: what is acknowledged with all before it is of this queue.
-async fn consume_queue(
-    connection: &Connection,
-    queue: &str,
-) -> Result<BoxStream<'static, Result<Delivery, BrokerError>>, BrokerError> {
-    let channel: Channel = RabbitBroker::open_channel(connection).await?;
-    let consuming = async {
-        declare_queue(&channel, queue).await?;
-        within(channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
-        let consumer = channel.basic_consume(
-            ShortString::from(queue),
-            ShortString::default(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
-        within(consumer).await
-    };
-    let consumer = consuming.await.map_err(|error| match error {
-        BrokerError::Timeout => BrokerError::Silent(vec![queue.to_owned()]),
-        other => other,
-    })?;
-    let name: Arc<str> = queue.into();
-    let ended = BrokerError::Ended(queue.to_owned());
-    // The channel lives as long as its consumer. A stream that ends was ended by the broker: its queue was
-    // deleted, or has moved to another node.
-    let deliveries = consumer.map(move |delivery| {
-        let _ = &channel;
-        let delivery = delivery?;
-        let receipt = Receipt(delivery.acker);
-        Ok(Delivery { queue: Arc::clone(&name), body: delivery.data, receipt })
-    });
-    Ok(deliveries.chain(futures_util::stream::once(async { Err(ended) })).boxed())
+/// Names the queue of the generation before.
+fn generation_before(queue: &str) -> Option<String> {
+    let (projection, number) = queue.rsplit_once(".v")?;
+    let before = number.parse::<u32>().ok()?.checked_sub(1).filter(|number| *number > 0)?;
+    Some(format!("{projection}.v{before}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_queue_that_is_silent_again_and_again_is_given_up() {
-        let mut silences = BTreeMap::new();
-        note_silences(&mut silences, vec!["a".to_owned(), "b".to_owned()]);
-        note_silences(&mut silences, vec!["b".to_owned()]);
-        assert_eq!(silences, BTreeMap::from([("b".to_owned(), 2)]));
-    }
 
     #[test]
     fn the_generation_before_has_the_number_before() {
