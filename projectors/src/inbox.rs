@@ -77,6 +77,11 @@ impl Inbox {
         self.continuation(from).is_some()
     }
 
+    /// Tells whether a queue itself has brought the event behind a position, or a later one.
+    pub(crate) fn has_brought(&self, queue: &str, position: u64) -> bool {
+        self.queues.get(queue).is_some_and(|received| received.furthest > position)
+    }
+
     /// Returns the events right behind a checkpoint, up to a limit; none if they are not here. They are what
     /// the broker says, and to be compared with the log before they are committed.
     pub(crate) fn behind(&self, from: Checkpoint, limit: u32) -> Vec<LogEntry> {
@@ -275,6 +280,7 @@ mod tests {
         }
         inbox.settle("a", 5);
         assert_eq!((open(&inbox, "a"), open(&inbox, "b")), (1, 3));
+        assert!(inbox.has_brought("b", 8) && !inbox.has_brought("b", 9) && !inbox.has_brought("c", 0));
         inbox.forget(5);
         assert_eq!(inbox.chunks.len(), 1);
         for junk in [b"hello".to_vec(), Chunk::of(at(&log, 9), Vec::new(), 9).encode()] {

@@ -255,12 +255,16 @@ impl Runner {
 
     /// Says where a generation's next events come from; `None` if it waits for the broker or another
     /// process to bring it on.
+    ///
+    /// Of several processes, the one that consumes a read model's queue is the one to apply what it brings;
+    /// it may also use what its other queues have brought first.
     fn source(&self, one: &Running<'_>, at: Checkpoint, inbox: &Inbox) -> Option<Source> {
         let patience = self.patience(one);
-        if inbox.has_next(at) {
+        let is_its_turn = one.is_ours || inbox.has_brought(&queue(one.generation), at.position);
+        if is_its_turn && inbox.has_next(at) {
             Some(Source::Broker)
         } else if patience.is_zero()
-            || inbox.next_beyond(at).is_some()
+            || (is_its_turn && inbox.next_beyond(at).is_some())
             || one.behind_since.is_some_and(|since| since.elapsed() >= patience)
         {
             Some(Source::Log)

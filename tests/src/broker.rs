@@ -129,16 +129,18 @@ impl Vhost {
         serde_json::from_str(&answer).unwrap()
     }
 
-    /// Tells how many messages wait in a queue for a consumer, and how many consumers it has: asked of the
-    /// queue itself, not of statistics that are half a minute old.
-    pub async fn ready_and_consumers(&self, queue: &str) -> (u32, u32) {
-        let (_connection, channel) = self.connect().await;
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
-            Ok(queue) => (queue.message_count(), queue.consumer_count()),
-            // There is none.
-            Err(_) => (0, 0),
+    /// Tells how many messages wait in each queue for a consumer, and how many consumers it has: asked of the
+    /// queues themselves, not of statistics that are half a minute old. A queue that is not there has neither.
+    pub async fn ready_and_consumers(&self, queues: &[&str]) -> Vec<(u32, u32)> {
+        let (connection, _) = self.connect().await;
+        let mut found = Vec::new();
+        for queue in queues {
+            let channel = connection.create_channel().await.unwrap();
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let declared = channel.queue_declare((*queue).into(), options, FieldTable::default()).await;
+            found.push(declared.map_or((0, 0), |queue| (queue.message_count(), queue.consumer_count())));
         }
+        found
     }
 
     /// Throws away what is in every queue.
