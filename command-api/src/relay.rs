@@ -104,11 +104,13 @@ impl Relay {
     async fn relay(&self) -> Infallible {
         let mut relayed = None;
         let mut pause = Pause::new(PAUSES.0, PAUSES.1);
+        let mut told = String::new();
         loop {
             let before = relayed.map(|relayed: Relayed| relayed.to);
             let turn = self.take_turn(&mut relayed).await;
             if relayed.map(|relayed| relayed.to) != before {
                 pause.reset();
+                told.clear();
             }
             let Err(error) = turn else { continue };
             if let RelayError::Store(error @ StoreError::HistoryMismatch { .. }) = &error {
@@ -116,8 +118,11 @@ impl Relay {
                 continue;
             }
             counter!("quittance_relay_failures_total").increment(1);
-            if pause.is_first() {
+            // Once for each reason.
+            let reason = format!("{error:?}");
+            if reason != told {
                 tracing::warn!(error = &error as &dyn Error, "the relay waits");
+                told = reason;
             }
             // Whatever is the matter with the broker, how far behind it is shall be known.
             if let Err(error) = self.tell_lag().await {
@@ -149,6 +154,7 @@ impl Relay {
         let mut lock = self.wait_for_turn().await?;
         let publisher = self.broker.publisher().await?;
         counter!("quittance_relay_connections_total").increment(1);
+        tracing::info!(is_stand_in = lock.is_none(), "the relay begins");
         let cursor = self.cursor().await?;
         if let Some(relayed) = relayed.filter(|relayed| relayed.resets == cursor.resets) {
             self.log.behind(relayed.to, 0).await?;

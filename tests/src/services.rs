@@ -255,9 +255,18 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// Stops the service in the middle of whatever it does, as a stalled machine would.
+    /// Stops the service in the middle of whatever it does, as a stalled machine would; returns when none of
+    /// its threads runs any more.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let is_stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        while !std::fs::read_dir(&tasks).unwrap().all(|task| is_stopped(task.unwrap())) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a paused service go on.

@@ -159,11 +159,10 @@ async fn declare_exchange(channel: &Channel) -> Result<(), BrokerError> {
     within(declared).await
 }
 
-/// Declares all that the queue of a read model needs: the exchange, the queue and its binding. It is a quorum
+/// Declares the queue of a read model, with the exchange and its binding. It is a quorum
 /// queue, so that it survives any one node; with one active consumer, so that its messages stay in order; and
 /// without dead letters, since what is dropped is in the log.
 async fn declare(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
-    declare_exchange(channel).await?;
     let mut arguments = FieldTable::default();
     let text = |text: &str| AMQPValue::LongString(text.into());
     arguments.insert("x-queue-type".into(), text("quorum"));
@@ -171,9 +170,15 @@ async fn declare(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
     arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(QUEUE_BYTES_MAX));
     arguments.insert("x-overflow".into(), text("drop-head"));
     let name = ShortString::from(queue);
-    within(channel.queue_declare(name.clone(), QueueDeclareOptions::durable(), arguments)).await?;
+    within(channel.queue_declare(name, QueueDeclareOptions::durable(), arguments)).await?;
+    bind(channel, queue).await
+}
+
+/// Declares the exchange, and binds a queue that is there: neither is missed by whoever consumes it.
+async fn bind(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
+    declare_exchange(channel).await?;
     let bound = channel.queue_bind(
-        name,
+        ShortString::from(queue),
         EXCHANGE.into(),
         ShortString::default(),
         QueueBindOptions::default(),

@@ -16,7 +16,7 @@ use metrics::counter;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{BrokerError, RabbitBroker, declare, within};
+use super::{BrokerError, RabbitBroker, bind, declare, within};
 use crate::broker::Delivery;
 use crate::pause::Pause;
 
@@ -28,11 +28,13 @@ const PREFETCH: u16 = 32;
 /// it is a hole. After a crash a quorum queue may never find a leader again, and hangs whoever publishes to
 /// it; another one may have been declared with other arguments.
 const UNFIT_MAX: u32 = 2;
+/// The pause before that.
+const UNFIT_PAUSE: Duration = Duration::from_millis(500);
 /// The first and the longest pause before a new connection. A queue that was deleted a moment ago may be
 /// broken for good by declaring it again at once.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
-/// How often exchange, queue and binding are declared again, in case somebody has deleted one of them.
-const DECLARE_EVERY: Duration = Duration::from_secs(10);
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
+/// How often exchange and binding are declared again, in case somebody has deleted one of them.
+const BIND_EVERY: Duration = Duration::from_secs(10);
 
 /// Says that a message, and all before it from the same queue, are done with.
 #[derive(Debug)]
@@ -112,14 +114,16 @@ async fn consume_for_ever(broker: RabbitBroker, queue: String, deliver: mpsc::Se
             told = reason;
         }
         unfit = if matches!(ended, BrokerError::Unfit(_)) { unfit + 1 } else { 0 };
-        tokio::time::sleep(pause.longer()).await;
+        // A queue without a leader hangs the relay, too, until it is made anew.
+        let is_to_be_made_anew = (1..=UNFIT_MAX).contains(&unfit);
+        tokio::time::sleep(if is_to_be_made_anew { UNFIT_PAUSE } else { pause.longer() }).await;
     }
 }
 
 /// A queue that is consumed.
 struct Consuming {
     consumer: Consumer,
-    /// Declares again, apart from the consumer: what is refused there ends the channel.
+    /// Binds again, apart from the consumer: what is refused there ends the channel.
     channel: Channel,
     /// Closed with it.
     _connection: Connection,
@@ -150,11 +154,11 @@ impl Consuming {
     /// Passes messages on until there are no more; returns why.
     async fn run(mut self, queue: &str, deliver: &mpsc::Sender<Delivery>) -> BrokerError {
         let name: Arc<str> = queue.into();
-        let mut declaring = tokio::time::interval(DECLARE_EVERY);
+        let mut binding = tokio::time::interval(BIND_EVERY);
         loop {
             let delivery = tokio::select! {
                 delivery = self.consumer.next() => delivery,
-                _ = declaring.tick() => match declare(&self.channel, queue).await {
+                _ = binding.tick() => match bind(&self.channel, queue).await {
                     Ok(()) => continue,
                     Err(error) => return error,
                 },
