@@ -104,14 +104,15 @@ async fn what_a_service_can_not_work_on_is_refused() {
 
     for launch in all() {
         let (_, said) = launch.with("--database-url", &deployment.database_url).refused().await;
-        assert!(said.contains("ON events") && said.contains("must not"), "{said}");
+        assert!(said.contains("the role `postgres` may ") && said.contains("must not"), "{said}");
     }
     let all_secrets = deployment.secrets().join("secrets.json");
     let passwords = Secrets::read(&all_secrets).unwrap().passwords;
     let url_as = |role| deployment.url_as(role).replacen('@', &format!(":{}@", passwords[&role]), 1);
     let [writer, _, reader] = roles;
     for (launch, role, why) in [
-        (deployment.query_api(), writer, "_command` may INSERT ON events, which this program must not"),
+        (deployment.query_api(), writer, "_command` may SELECT ON cards, which this program must not"),
+        (deployment.query_api(), DatabaseRole::Auditor, "_auditor` may SELECT ON cards"),
         (deployment.projectors(), writer, "_command` may INSERT ON events, which this program must not"),
         (deployment.command_api(), reader, "_query` may not INSERT ON"),
     ] {
