@@ -131,13 +131,6 @@ impl RabbitBroker {
             Err(_) => Err(BrokerError::Timeout),
         }
     }
-
-    /// Opens a channel with the exchange declared.
-    async fn open_channel(connection: &Connection) -> Result<Channel, BrokerError> {
-        let channel = within(connection.create_channel()).await?;
-        declare_exchange(&channel).await?;
-        Ok(channel)
-    }
 }
 
 impl Broker for RabbitBroker {

@@ -7,7 +7,7 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::time::Instant;
 
-use super::{ANSWER_LIMIT, BrokerError, EXCHANGE, RabbitBroker, within};
+use super::{ANSWER_LIMIT, BrokerError, EXCHANGE, RabbitBroker, declare_exchange, within};
 
 /// AMQP's mark of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -39,7 +39,8 @@ impl RabbitBroker {
     /// Opens a connection that publishes.
     pub async fn publisher(&self) -> Result<Publisher, BrokerError> {
         let connection = self.connect("quittance relay").await?;
-        let channel = Self::open_channel(&connection).await?;
+        let channel = within(connection.create_channel()).await?;
+        declare_exchange(&channel).await?;
         within(channel.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Publisher { channel, _connection: connection })
     }

@@ -138,7 +138,7 @@ impl Consuming {
             counter!("quittance_broker_queues_made_anew_total").increment(1);
             delete_queue(&connection, queue).await?;
         }
-        let channel = RabbitBroker::open_channel(&connection).await?;
+        let channel = within(connection.create_channel()).await?;
         let consumer = consume(&connection, &channel, queue).await.map_err(|error| {
             // The broker has just answered: it is this queue that does not, or that it refuses.
             let is_refusal = matches!(&error, BrokerError::Amqp(error) if is_protocol_error(error));
@@ -209,7 +209,7 @@ async fn delete(broker: RabbitBroker, queue: String) {
 }
 
 async fn delete_queue(connection: &Connection, queue: &str) -> Result<(), BrokerError> {
-    let channel = RabbitBroker::open_channel(connection).await?;
+    let channel = within(connection.create_channel()).await?;
     let deleting = channel.queue_delete(ShortString::from(queue), QueueDeleteOptions::default());
     tokio::time::timeout(DELETION_LIMIT, deleting).await.map_err(|_| BrokerError::Timeout)??;
     Ok(())
