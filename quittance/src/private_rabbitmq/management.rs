@@ -22,8 +22,9 @@ pub(super) struct Management {
 
 impl Management {
     pub(super) fn new(port: u16, password: &str) -> Result<Management> {
-        // A proxy is for elsewhere.
-        let http = Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        // A proxy is for elsewhere. A connection lives on the runtime that opened it, which may be gone at
+        // the next request: none is kept.
+        let http = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE).build()?;
         Ok(Management { url: format!("http://127.0.0.1:{port}"), password: password.to_owned(), http })
     }
 
