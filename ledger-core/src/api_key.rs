@@ -89,7 +89,7 @@ impl ApiKey {
 /// Creates a key.
 pub fn create(command: &CreateKey, context: &Context) -> Vec<Draft> {
     let created = ApiKeyCreated { role: command.role, merchant_id: command.merchant_id };
-    vec![draft(command.id, context.event_ids[0], Event::ApiKeyCreated(created))]
+    vec![draft(command.id, context.event_id, Event::ApiKeyCreated(created))]
 }
 
 /// Revokes a key; nothing happens if it is revoked.
@@ -97,7 +97,7 @@ pub fn revoke(key: &ApiKey, context: &Context) -> Vec<Draft> {
     if key.revoked {
         return Vec::new();
     }
-    vec![draft(key.id, context.event_ids[0], Event::ApiKeyRevoked(ApiKeyRevoked {}))]
+    vec![draft(key.id, context.event_id, Event::ApiKeyRevoked(ApiKeyRevoked {}))]
 }
 
 fn draft(id: KeyId, event_id: EventId, event: Event) -> Draft {

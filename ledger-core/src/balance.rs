@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::Event;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, PaymentCaptured};
 use crate::journal::{Account, Posting};
 use crate::money::BALANCE_MAX;
 use crate::time::Day;
-
-/// How many days of unsettled captures are told apart: the longest delay, today, and all before.
-pub const UNSETTLED_DAYS_MAX: usize = 32;
 
 /// A client's money in one currency, in minor units.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -20,6 +19,8 @@ pub struct ClientBalance {
     pub available: i64,
     /// What authorizations hold; never below zero.
     pub held: i64,
+    /// How many authorizations that can still be captured and how many open disputes this money pays for.
+    pub open: u32,
     /// Where the row was changed last, and how often.
     pub row: RowVersion,
 }
@@ -37,10 +38,40 @@ pub struct MerchantBalance {
     pub in_transit: i64,
     /// What refunds took from pending and no settlement has absorbed yet.
     pub drawn: i64,
-    /// Unsettled net per day from which it can be settled: `pending = Σ unsettled − drawn`.
-    pub unsettled: BTreeMap<Day, i64>,
+    /// Unsettled captures by the day from which they can be settled: `pending = Σ net − drawn`. A day that
+    /// is over goes with the next settlement, so there are about as many as the longest delay has days.
+    pub unsettled: BTreeMap<Day, Unsettled>,
     /// Where the row was changed last, and how often.
     pub row: RowVersion,
+}
+
+/// The captures of a merchant that can be settled from the same day on, summed up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Unsettled {
+    /// How many captures.
+    pub count: u64,
+    /// What they captured.
+    pub gross: i64,
+    /// The house's part of it.
+    pub fees: i64,
+}
+
+impl Unsettled {
+    /// Returns what the merchant gets of it.
+    pub const fn net(&self) -> i64 {
+        self.gross.saturating_sub(self.fees)
+    }
+
+    /// Adds other captures.
+    pub const fn add(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        add(&mut self.gross, other.gross);
+        add(&mut self.fees, other.fees);
+    }
+
+    const fn of(capture: &PaymentCaptured) -> Self {
+        Self { count: 1, gross: capture.amount.amount, fees: capture.fee.amount }
+    }
 }
 
 /// The version of a write-side row: how many events have changed it, and the last one's position.
@@ -57,6 +88,13 @@ impl RowVersion {
     pub const fn touch(&mut self, position: u64) {
         self.version += 1;
         self.position = position;
+    }
+
+    /// Counts an event that may change the row more than once.
+    pub const fn touch_once(&mut self, position: u64) {
+        if self.position != position {
+            self.touch(position);
+        }
     }
 }
 
@@ -107,26 +145,31 @@ impl MerchantBalance {
         }
     }
 
-    /// Notes what the next settlements need to know of an event: captures by day, and what refunds drew.
-    pub fn note(&mut self, event: &Event) {
-        if let Event::PaymentCaptured(capture) = event {
-            let net = capture.amount.amount.saturating_sub(capture.fee.amount);
-            add(self.unsettled.entry(capture.settles_on).or_default(), net);
-            if self.unsettled.len() > UNSETTLED_DAYS_MAX {
-                self.join_oldest_days();
-            }
-        }
-        if let Event::PaymentRefunded(refund) = event {
-            add(&mut self.drawn, refund.drawn.amount);
-        }
+    /// Tells whether the available balance may sink by `amount`: debts have a limit too.
+    pub const fn can_sink_by(&self, amount: i64) -> bool {
+        self.available.saturating_sub(amount) >= -BALANCE_MAX
     }
 
-    /// Joins the two oldest days under the later one: a settlement that reaches it takes both.
-    fn join_oldest_days(&mut self) {
-        if let Some((_, oldest)) = self.unsettled.pop_first()
-            && let Some(mut next) = self.unsettled.first_entry()
-        {
-            add(next.get_mut(), oldest);
+    /// Sums up what can be settled on a day.
+    pub fn due(&self, through: Day) -> Unsettled {
+        let mut due = Unsettled::default();
+        self.unsettled.range(..=through).for_each(|(_, of_day)| due.add(of_day));
+        due
+    }
+
+    /// Notes what the next settlements need to know of an event: captures by day, what refunds drew, and
+    /// what a settlement took.
+    pub fn note(&mut self, event: &Event) {
+        match event {
+            Event::PaymentCaptured(capture) => {
+                self.unsettled.entry(capture.settles_on).or_default().add(&Unsettled::of(capture));
+            }
+            Event::PaymentRefunded(refund) => add(&mut self.drawn, refund.drawn.amount),
+            Event::SettlementClosed(settlement) => {
+                self.unsettled.retain(|day, _| *day > settlement.through_day);
+                add(&mut self.drawn, -settlement.absorbed.amount);
+            }
+            _ => {}
         }
     }
 }

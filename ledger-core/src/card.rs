@@ -105,7 +105,7 @@ pub fn issue(command: &IssueCard, known: Option<CardId>, context: &Context) -> R
     let IssueCard { id, client_id, brand, expiry, registered, fingerprint_key, cvc_key, .. } = *command;
     let last4 = command.last4.clone();
     let issued = CardIssued { client_id, brand, last4, expiry, registered, fingerprint_key, cvc_key };
-    Ok(vec![draft(id, context.event_ids[0], Event::CardIssued(issued))])
+    Ok(vec![draft(id, context.event_id, Event::CardIssued(issued))])
 }
 
 /// Blocks a card; nothing happens if it is blocked.
@@ -115,7 +115,7 @@ pub fn block(command: &ChangeCard, card: &Card, context: &Context) -> Vec<Draft>
         CardStatus::Active { .. } => {
             vec![draft(
                 card.id,
-                context.event_ids[0],
+                context.event_id,
                 Event::CardBlocked(because(command, card.issued.client_id)),
             )]
         }
@@ -129,7 +129,7 @@ pub fn unblock(command: &ChangeCard, card: &Card, context: &Context) -> Vec<Draf
         CardStatus::Active { .. } | CardStatus::Blocked => {
             vec![draft(
                 card.id,
-                context.event_ids[0],
+                context.event_id,
                 Event::CardUnblocked(because(command, card.issued.client_id)),
             )]
         }

@@ -1,16 +1,20 @@
-//! Clients: opened once, then money comes and goes.
+//! Clients: opened once, then money comes and goes, until they are closed.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::balance::ClientBalance;
-use crate::command::{Context, MoveCash, OpenClient};
+use crate::command::{CloseClient, Context, MoveCash, OpenClient};
 use crate::envelope::{Draft, Envelope};
-use crate::event::{CashMoved, ClientOpened, Event};
+use crate::event::{CashMoved, ClientOpened, Closed, Event};
 use crate::ids::{ClientId, EventId, StreamId};
 use crate::journal::{Account, JournalEntry, Move};
-use crate::money::{BALANCE_MAX, Money};
+use crate::money::{BALANCE_MAX, Currency, Money};
+use crate::personal::Reason;
 use crate::rejection::{Conflict, Rejection};
 use crate::stamp::Stamp;
+use crate::time::Timestamp;
 
 /// A client, folded from its stream.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,16 +26,60 @@ pub struct Client {
     /// The personal fields.
     #[serde(flatten)]
     pub opened: ClientOpened,
+    /// Whether money may come in.
+    #[serde(flatten)]
+    pub status: ClientStatus,
+    /// Every currency that money was ever deposited in. No other way brings a client a new one.
+    pub currencies: BTreeSet<Currency>,
     /// Where the stream stands.
     #[serde(flatten)]
     pub stamp: Stamp,
 }
 
+/// Whether a client may get money and cards, and pay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "status")]
+pub enum ClientStatus {
+    /// It may.
+    Open,
+    /// It may not. What is owed still comes (refunds, lost disputes), and can be withdrawn.
+    Closed {
+        /// Since when.
+        closed_at: Timestamp,
+    },
+}
+
 impl Client {
     /// Begins a client with its first event.
     pub fn open(id: ClientId, opened: &ClientOpened, envelope: &Envelope) -> Self {
-        let origin = envelope.draft.event_id;
-        Self { id, origin, opened: opened.clone(), stamp: Stamp::first(envelope) }
+        Self {
+            id,
+            origin: envelope.draft.event_id,
+            opened: opened.clone(),
+            status: ClientStatus::Open,
+            currencies: BTreeSet::new(),
+            stamp: Stamp::first(envelope),
+        }
+    }
+
+    /// Folds a later event of the stream in.
+    pub fn evolve(&mut self, envelope: &Envelope) {
+        self.stamp.advance(envelope);
+        match envelope.event() {
+            Event::ClientDeposited(cash) => {
+                self.currencies.insert(cash.amount.currency);
+            }
+            Event::ClientClosed(_) => self.status = ClientStatus::Closed { closed_at: envelope.recorded_at },
+            _ => {}
+        }
+    }
+
+    /// Refuses what a closed client does not accept any more.
+    pub fn check_open(&self) -> Result<(), Conflict> {
+        match self.status {
+            ClientStatus::Open => Ok(()),
+            ClientStatus::Closed { closed_at } => Err(Conflict::ClientClosed { closed_at }),
+        }
     }
 }
 
@@ -39,7 +87,7 @@ impl Client {
 pub fn open(command: &OpenClient, context: &Context) -> Vec<Draft> {
     let OpenClient { id, name, email, metadata } = command.clone();
     vec![Draft {
-        event_id: context.event_ids[0],
+        event_id: context.event_id,
         stream_id: StreamId::Client(id),
         event: Event::ClientOpened(ClientOpened { name, email, metadata }),
         postings: JournalEntry::none(),
@@ -49,9 +97,11 @@ pub fn open(command: &OpenClient, context: &Context) -> Vec<Draft> {
 /// Moves money from the bank to a client.
 pub fn deposit(
     command: &MoveCash,
+    client: &Client,
     balance: &ClientBalance,
     context: &Context,
 ) -> Result<Vec<Draft>, Rejection> {
+    client.check_open()?;
     let MoveCash { client_id, amount, reference } = command.clone();
     // No request holds less than one; an event of it would tell of money that never moved.
     if amount.amount <= 0 || !balance.has_room_for(amount.amount) {
@@ -60,7 +110,7 @@ pub fn deposit(
     let entry =
         JournalEntry::of([Move::new(Account::HouseBank, Account::ClientAvailable(client_id), amount)]);
     Ok(vec![Draft {
-        event_id: context.event_ids[0],
+        event_id: context.event_id,
         stream_id: StreamId::Client(client_id),
         event: Event::ClientDeposited(CashMoved { amount, reference }),
         postings: entry,
@@ -81,10 +131,38 @@ pub fn withdraw(
     let entry =
         JournalEntry::of([Move::new(Account::ClientAvailable(client_id), Account::HouseBank, amount)]);
     Ok(vec![Draft {
-        event_id: context.event_ids[0],
+        event_id: context.event_id,
         stream_id: StreamId::Client(client_id),
         event: Event::ClientWithdrawn(CashMoved { amount, reference }),
         postings: entry,
+    }])
+}
+
+/// Closes a client that has nothing and waits for nothing. `balances` are those of all its currencies.
+/// Nothing happens if it is closed.
+pub fn close(
+    command: &CloseClient,
+    client: &Client,
+    balances: &[(Currency, ClientBalance)],
+    context: &Context,
+) -> Result<Vec<Draft>, Rejection> {
+    if client.check_open().is_err() {
+        return Ok(Vec::new());
+    }
+    let posted = |(currency, balance): &(Currency, ClientBalance)| {
+        Money::new(balance.available.saturating_add(balance.held), *currency)
+    };
+    let posted: Vec<_> = balances.iter().map(posted).filter(|money| money.amount != 0).collect();
+    let open = balances.iter().map(|(_, balance)| balance.open).fold(0, u32::saturating_add);
+    if !posted.is_empty() || open > 0 {
+        return Err(Conflict::ClientNotEmpty { posted, open }.into());
+    }
+    let reason = command.reason.clone().map(Reason::Person);
+    Ok(vec![Draft {
+        event_id: context.event_id,
+        stream_id: StreamId::Client(client.id),
+        event: Event::ClientClosed(Closed { reason }),
+        postings: JournalEntry::none(),
     }])
 }
 

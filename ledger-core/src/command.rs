@@ -1,13 +1,18 @@
 //! What the ledger can be told to do, with every fact from outside already looked up.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::api_key::Role;
 use crate::card_number::{Brand, Expiry, Fingerprint};
 use crate::event::{PaymentDetails, Settings};
 use crate::fee::{FeeSchedule, RefundFee};
-use crate::ids::{CardId, ClientId, EventId, KeyId, MerchantId, PaymentId, RefundId};
-use crate::money::Money;
+use crate::fx::Rate;
+use crate::ids::{
+    CardId, ClientId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId, SettlementId,
+};
+use crate::money::{Currency, Money};
 use crate::personal::Sealed;
 use crate::time::Timestamp;
 
@@ -21,6 +26,8 @@ pub enum Command {
     Deposit(MoveCash),
     /// Moves money from a client to the bank.
     Withdraw(MoveCash),
+    /// Closes a client.
+    CloseClient(CloseClient),
     /// Issues or registers a card.
     IssueCard(IssueCard),
     /// Blocks a card.
@@ -31,18 +38,52 @@ pub enum Command {
     OpenMerchant(OpenMerchant),
     /// Changes a merchant's settings.
     ChangeSettings(ChangeSettings),
+    /// Keeps a merchant from new payments and payouts.
+    SuspendMerchant(ChangeMerchant),
+    /// Ends a suspension.
+    ReinstateMerchant(ChangeMerchant),
+    /// Moves money from the bank to a merchant: how a debt is paid.
+    DepositToMerchant(DepositToMerchant),
+    /// Ends a merchant's debt at the house's expense.
+    WriteOff(WriteOff),
     /// Creates an API key.
     CreateKey(CreateKey),
     /// Revokes an API key.
     RevokeKey(KeyId),
     /// Makes a payment.
     Authorize(Box<Authorize>),
+    /// Holds more for a payment.
+    Increment(Increment),
     /// Captures held money.
     Capture(Capture),
     /// Releases what was not captured.
     Void(Void),
     /// Gives captured money back.
     Refund(Refund),
+    /// Tells that an authorization is about to expire. The scheduler's.
+    WarnOfExpiry(PaymentId),
+    /// Releases what was not captured in time. The scheduler's.
+    Expire(PaymentId),
+    /// Opens a dispute.
+    OpenDispute(OpenDispute),
+    /// Adds to what a merchant has to say in a dispute.
+    SubmitEvidence(SubmitEvidence),
+    /// Ends a dispute for the merchant.
+    WinDispute(DisputeOf),
+    /// Ends a dispute for the client.
+    LoseDispute(DisputeOf),
+    /// Ends a dispute for the client because the merchant said nothing in time. The scheduler's.
+    LoseUnanswered(DisputeOf),
+    /// Opens a dispute again that the merchant had won.
+    ReopenDispute(ReopenDispute),
+    /// Settles what is due.
+    Settle(Settle),
+    /// Sends available money to a merchant's bank account.
+    RequestPayout(RequestPayout),
+    /// Notes what the bank said of a payout.
+    ChangePayout(ChangePayout),
+    /// Sets the rate from one currency to another.
+    SetFxRate(SetFxRate),
 }
 
 /// Opens a client.
@@ -67,6 +108,15 @@ pub struct MoveCash {
     pub amount: Money,
     /// Personal: a reference.
     pub reference: Option<Sealed>,
+}
+
+/// Closes a client.
+#[derive(Clone, Debug)]
+pub struct CloseClient {
+    /// The client.
+    pub id: ClientId,
+    /// Personal: why.
+    pub reason: Option<Sealed>,
 }
 
 /// Issues or registers a card.
@@ -129,6 +179,37 @@ pub struct ChangeSettings {
     pub negative_limit: Option<Vec<Money>>,
 }
 
+/// Suspends or reinstates a merchant.
+#[derive(Clone, Debug)]
+pub struct ChangeMerchant {
+    /// The merchant.
+    pub id: MerchantId,
+    /// Personal: why.
+    pub reason: Option<Sealed>,
+}
+
+/// Moves money from the bank to a merchant.
+#[derive(Clone, Debug)]
+pub struct DepositToMerchant {
+    /// The merchant.
+    pub id: MerchantId,
+    /// How much.
+    pub amount: Money,
+    /// Personal: a reference.
+    pub reference: Option<Sealed>,
+}
+
+/// Ends a merchant's debt, or a part of it.
+#[derive(Clone, Debug)]
+pub struct WriteOff {
+    /// The merchant.
+    pub id: MerchantId,
+    /// How much.
+    pub amount: Money,
+    /// Personal: why.
+    pub reason: Sealed,
+}
+
 /// Creates an API key.
 #[derive(Clone, Debug)]
 pub struct CreateKey {
@@ -153,6 +234,19 @@ pub struct Authorize {
     pub number_valid: bool,
     /// Whether the CVC is the one of the number with the expiry that was sent.
     pub cvc_matches: bool,
+    /// How long the authorization can be captured, in days of 24 hours: a setting per brand.
+    pub valid_days: u32,
+}
+
+/// Holds more for a payment.
+#[derive(Clone, Debug)]
+pub struct Increment {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The merchant that asks.
+    pub merchant_id: MerchantId,
+    /// How much more.
+    pub amount: Money,
 }
 
 /// Captures held money.
@@ -194,11 +288,115 @@ pub struct Refund {
     pub reason: Option<Sealed>,
 }
 
+/// Opens a dispute.
+#[derive(Clone, Debug)]
+pub struct OpenDispute {
+    /// The new dispute.
+    pub id: DisputeId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// How much; all that is refundable if `None`.
+    pub amount: Option<Money>,
+    /// Personal: why.
+    pub reason: Sealed,
+}
+
+/// A dispute, and the payment that it is of: a fact that was looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct DisputeOf {
+    /// The dispute.
+    pub id: DisputeId,
+    /// The payment.
+    pub payment_id: PaymentId,
+}
+
+/// Adds evidence to a dispute.
+#[derive(Clone, Debug)]
+pub struct SubmitEvidence {
+    /// The dispute.
+    pub dispute: DisputeOf,
+    /// The merchant that submits it.
+    pub merchant_id: MerchantId,
+    /// Personal: the evidence.
+    pub text: Sealed,
+}
+
+/// Opens a dispute again.
+#[derive(Clone, Debug)]
+pub struct ReopenDispute {
+    /// The dispute.
+    pub dispute: DisputeOf,
+    /// Personal: why.
+    pub reason: Option<Sealed>,
+}
+
+/// Closes a settlement for each merchant and currency that has something due.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// The first new settlement; the others' ids follow.
+    pub id: SettlementId,
+    /// What may have something due; at most [`SETTLEMENTS_MAX`].
+    pub candidates: BTreeSet<(MerchantId, Currency)>,
+    /// Takes what can be settled on this moment's day; the moment of the decision if `None` or later.
+    pub as_of: Option<Timestamp>,
+}
+
+/// How many settlements one command may close.
+pub const SETTLEMENTS_MAX: usize = 1000;
+
+/// Sends available money to a merchant's bank account.
+#[derive(Clone, Debug)]
+pub struct RequestPayout {
+    /// The new payout.
+    pub id: PayoutId,
+    /// The merchant that asks.
+    pub merchant_id: MerchantId,
+    /// How much.
+    pub amount: Money,
+    /// The merchant's reference, in clear: payouts are matched with bank statements by it.
+    pub reference: Option<String>,
+}
+
+/// Notes what the bank said of a payout.
+#[derive(Clone, Debug)]
+pub struct ChangePayout {
+    /// The payout.
+    pub id: PayoutId,
+    /// What the bank said.
+    pub news: PayoutNews,
+    /// Personal: why.
+    pub reason: Option<Sealed>,
+}
+
+/// What a bank says of a payout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PayoutNews {
+    /// The money has left.
+    Paid,
+    /// The money never left.
+    Failed,
+    /// The money left and came back.
+    Returned,
+}
+
+/// Sets the rate from one currency to another.
+#[derive(Clone, Debug)]
+pub struct SetFxRate {
+    /// The currency that pays.
+    pub from: Currency,
+    /// The currency that is paid in.
+    pub to: Currency,
+    /// Major units of `to` per major unit of `from`.
+    pub rate: Rate,
+    /// From then on the rate is used no more.
+    pub valid_until: Timestamp,
+}
+
 /// What a decision needs besides the state and the command.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
     /// The moment that the events will bear.
     pub now: Timestamp,
-    /// Ids for the events, in order; no command makes more than two.
-    pub event_ids: [EventId; 2],
+    /// The id of the first event; those of the others follow ([`EventId::plus`]).
+    pub event_id: EventId,
 }

@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::api_key::Role;
 use crate::card_number::{Brand, Expiry};
 use crate::fee::{FeeSchedule, RefundFee};
-use crate::ids::{CardId, ClientId, MerchantId, RefundId};
-use crate::money::Money;
+use crate::fx::Rate;
+use crate::ids::{CardId, ClientId, DisputeId, MerchantId, RefundId};
+use crate::money::{Currency, Money};
 use crate::personal::{Reason, Sealed};
 use crate::time::{Day, Timestamp};
 
@@ -28,6 +29,9 @@ pub enum Event {
     /// Money went from a client to the bank.
     #[serde(rename = "client.withdrawn")]
     ClientWithdrawn(CashMoved),
+    /// A client was closed.
+    #[serde(rename = "client.closed")]
+    ClientClosed(Closed),
     /// A card was issued to a client, or an existing number registered.
     #[serde(rename = "card.issued")]
     CardIssued(CardIssued),
@@ -43,6 +47,18 @@ pub enum Event {
     /// A merchant's settings were replaced.
     #[serde(rename = "merchant.settings_changed")]
     MerchantSettingsChanged(Settings),
+    /// A merchant was kept from new payments and payouts.
+    #[serde(rename = "merchant.suspended")]
+    MerchantSuspended(StandingChanged),
+    /// A merchant's suspension ended.
+    #[serde(rename = "merchant.reinstated")]
+    MerchantReinstated(StandingChanged),
+    /// Money came from the bank to a merchant.
+    #[serde(rename = "merchant.deposited")]
+    MerchantDeposited(CashMoved),
+    /// A merchant's debt, or a part of it, ended at the house's expense.
+    #[serde(rename = "merchant.balance_written_off")]
+    MerchantBalanceWrittenOff(BalanceWrittenOff),
     /// An API key was created.
     #[serde(rename = "api_key.created")]
     ApiKeyCreated(ApiKeyCreated),
@@ -55,15 +71,57 @@ pub enum Event {
     /// A payment was declined: nothing is held.
     #[serde(rename = "payment.declined")]
     PaymentDeclined(PaymentDeclined),
+    /// More was held for a payment.
+    #[serde(rename = "payment.authorization_incremented")]
+    PaymentAuthorizationIncremented(PaymentIncremented),
+    /// An authorization has a day left.
+    #[serde(rename = "payment.authorization_expiring")]
+    PaymentAuthorizationExpiring(PaymentExpiring),
     /// Held money was captured for the merchant, the rest perhaps released.
     #[serde(rename = "payment.captured")]
     PaymentCaptured(PaymentCaptured),
     /// All that was not captured was released.
     #[serde(rename = "payment.voided")]
     PaymentVoided(PaymentVoided),
+    /// What was not captured in time was released.
+    #[serde(rename = "payment.expired")]
+    PaymentExpired(PaymentExpired),
     /// Captured money went back to the client.
     #[serde(rename = "payment.refunded")]
     PaymentRefunded(PaymentRefunded),
+    /// A dispute was opened: the merchant's money is reserved.
+    #[serde(rename = "payment.disputed")]
+    PaymentDisputed(PaymentDisputed),
+    /// The merchant had something to say in a dispute.
+    #[serde(rename = "payment.dispute_evidence_submitted")]
+    PaymentDisputeEvidenceSubmitted(EvidenceSubmitted),
+    /// A dispute ended for the merchant.
+    #[serde(rename = "payment.dispute_won")]
+    PaymentDisputeWon(DisputeDecided),
+    /// A dispute ended for the client.
+    #[serde(rename = "payment.dispute_lost")]
+    PaymentDisputeLost(DisputeDecided),
+    /// A dispute that the merchant had won was opened again.
+    #[serde(rename = "payment.dispute_reopened")]
+    PaymentDisputeReopened(DisputeReopened),
+    /// Captures became available to their merchant.
+    #[serde(rename = "settlement.closed")]
+    SettlementClosed(SettlementClosed),
+    /// Available money is on its way to a merchant's bank account.
+    #[serde(rename = "payout.requested")]
+    PayoutRequested(PayoutRequested),
+    /// The bank has sent a payout.
+    #[serde(rename = "payout.paid")]
+    PayoutPaid(PayoutChanged),
+    /// The bank has not sent a payout.
+    #[serde(rename = "payout.failed")]
+    PayoutFailed(PayoutChanged),
+    /// A payout came back.
+    #[serde(rename = "payout.returned")]
+    PayoutReturned(PayoutChanged),
+    /// The rate from one currency to another was set.
+    #[serde(rename = "fx.rate_set")]
+    FxRateSet(FxRateSet),
 }
 
 /// `client.opened`
@@ -84,6 +142,13 @@ pub struct CashMoved {
     pub amount: Money,
     /// Personal: the bank's or the operator's reference.
     pub reference: Option<Sealed>,
+}
+
+/// `client.closed`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Closed {
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
 }
 
 /// `card.issued`
@@ -142,6 +207,22 @@ pub struct MerchantOpened {
     pub settings: Settings,
 }
 
+/// `merchant.suspended`, `merchant.reinstated`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StandingChanged {
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
+}
+
+/// `merchant.balance_written_off`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BalanceWrittenOff {
+    /// How much of the debt ended.
+    pub amount: Money,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// `api_key.created`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ApiKeyCreated {
@@ -198,6 +279,15 @@ pub struct PaymentDetails {
     pub metadata: Option<Sealed>,
 }
 
+/// The currency that pays for a payment made in another. Recorded once, for the payment's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Funding {
+    /// The currency that pays.
+    pub currency: Currency,
+    /// Major units of the payment's currency per major unit of the one that pays.
+    pub rate: Rate,
+}
+
 /// `payment.authorized`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PaymentAuthorized {
@@ -205,6 +295,8 @@ pub struct PaymentAuthorized {
     pub client_id: ClientId,
     /// From this moment on nothing more can be captured.
     pub expires_at: Timestamp,
+    /// The currency that pays, where it is not the payment's.
+    pub funding: Option<Funding>,
     /// What was asked.
     #[serde(flatten)]
     pub details: PaymentDetails,
@@ -242,6 +334,30 @@ pub struct PaymentDeclined {
     pub details: PaymentDetails,
 }
 
+/// `payment.authorization_incremented`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentIncremented {
+    /// Whose payment it is.
+    pub merchant_id: MerchantId,
+    /// Whose money is held.
+    pub client_id: ClientId,
+    /// How much more.
+    pub amount: Money,
+}
+
+/// `payment.authorization_expiring`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentExpiring {
+    /// Whose payment it is.
+    pub merchant_id: MerchantId,
+    /// Whose money is held.
+    pub client_id: ClientId,
+    /// From this moment on nothing more can be captured.
+    pub expires_at: Timestamp,
+    /// How much can be captured until then.
+    pub capturable: Money,
+}
+
 /// `payment.captured`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PaymentCaptured {
@@ -277,6 +393,17 @@ pub struct PaymentVoided {
     pub reason: Option<Reason>,
 }
 
+/// `payment.expired`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentExpired {
+    /// Whose payment it is.
+    pub merchant_id: MerchantId,
+    /// Whose money was held.
+    pub client_id: ClientId,
+    /// How much was released.
+    pub amount: Money,
+}
+
 /// `payment.refunded`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PaymentRefunded {
@@ -296,6 +423,125 @@ pub struct PaymentRefunded {
     pub reason: Option<Reason>,
 }
 
+/// `payment.disputed`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PaymentDisputed {
+    /// Whose money is reserved.
+    pub merchant_id: MerchantId,
+    /// Who disputes.
+    pub client_id: ClientId,
+    /// The dispute.
+    pub dispute_id: DisputeId,
+    /// How much is disputed.
+    pub amount: Money,
+    /// Why.
+    pub reason: Reason,
+    /// Without evidence until this moment the dispute is lost.
+    pub respond_by: Timestamp,
+}
+
+/// `payment.dispute_evidence_submitted`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EvidenceSubmitted {
+    /// Who submitted it.
+    pub merchant_id: MerchantId,
+    /// Who disputes.
+    pub client_id: ClientId,
+    /// The dispute.
+    pub dispute_id: DisputeId,
+    /// Personal: the evidence.
+    pub text: Sealed,
+}
+
+/// `payment.dispute_won`, `payment.dispute_lost`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DisputeDecided {
+    /// Whose money was reserved.
+    pub merchant_id: MerchantId,
+    /// Who disputed.
+    pub client_id: ClientId,
+    /// The dispute.
+    pub dispute_id: DisputeId,
+    /// How much was disputed.
+    pub amount: Money,
+    /// Why, if the machine decided.
+    pub reason: Option<Reason>,
+}
+
+/// `payment.dispute_reopened`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DisputeReopened {
+    /// Whose money is reserved.
+    pub merchant_id: MerchantId,
+    /// Who disputes.
+    pub client_id: ClientId,
+    /// The dispute.
+    pub dispute_id: DisputeId,
+    /// How much is disputed.
+    pub amount: Money,
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
+    /// Without evidence until this moment the dispute is lost.
+    pub respond_by: Timestamp,
+}
+
+/// `settlement.closed`. Its items are the merchant's captures in the currency that no earlier settlement
+/// took, with `settles_on` up to `through_day`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SettlementClosed {
+    /// Who is settled.
+    pub merchant_id: MerchantId,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The last day that is taken.
+    pub through_day: Day,
+    /// How many captures it takes.
+    pub count: u64,
+    /// What they captured.
+    pub gross: Money,
+    /// The house's part of it.
+    pub fees: Money,
+    /// What refunds had drawn before and is made up for now.
+    pub absorbed: Money,
+    /// What becomes available: `gross − fees − absorbed`.
+    pub amount: Money,
+}
+
+/// `payout.requested`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PayoutRequested {
+    /// Who is paid.
+    pub merchant_id: MerchantId,
+    /// How much.
+    pub amount: Money,
+    /// The merchant's reference, in clear.
+    pub reference: Option<String>,
+}
+
+/// `payout.paid`, `payout.failed`, `payout.returned`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PayoutChanged {
+    /// Who is paid.
+    pub merchant_id: MerchantId,
+    /// How much.
+    pub amount: Money,
+    /// Why, if anyone said.
+    pub reason: Option<Reason>,
+}
+
+/// `fx.rate_set`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FxRateSet {
+    /// The currency that pays.
+    pub from: Currency,
+    /// The currency that is paid in.
+    pub to: Currency,
+    /// Major units of `to` per major unit of `from`.
+    pub rate: Rate,
+    /// From then on the rate is used no more.
+    pub valid_until: Timestamp,
+}
+
 /// A stored event can't be read: an unknown type or version, or a shape that it never had.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -308,22 +554,41 @@ pub enum DecodeError {
 }
 
 /// Every type's name, as stored.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 34] = [
     "client.opened",
     "client.deposited",
     "client.withdrawn",
+    "client.closed",
     "card.issued",
     "card.blocked",
     "card.unblocked",
     "merchant.opened",
     "merchant.settings_changed",
+    "merchant.suspended",
+    "merchant.reinstated",
+    "merchant.deposited",
+    "merchant.balance_written_off",
     "api_key.created",
     "api_key.revoked",
     "payment.authorized",
     "payment.declined",
+    "payment.authorization_incremented",
+    "payment.authorization_expiring",
     "payment.captured",
     "payment.voided",
+    "payment.expired",
     "payment.refunded",
+    "payment.disputed",
+    "payment.dispute_evidence_submitted",
+    "payment.dispute_won",
+    "payment.dispute_lost",
+    "payment.dispute_reopened",
+    "settlement.closed",
+    "payout.requested",
+    "payout.paid",
+    "payout.failed",
+    "payout.returned",
+    "fx.rate_set",
 ];
 
 impl Event {
@@ -333,18 +598,37 @@ impl Event {
             Self::ClientOpened(_) => "client.opened",
             Self::ClientDeposited(_) => "client.deposited",
             Self::ClientWithdrawn(_) => "client.withdrawn",
+            Self::ClientClosed(_) => "client.closed",
             Self::CardIssued(_) => "card.issued",
             Self::CardBlocked(_) => "card.blocked",
             Self::CardUnblocked(_) => "card.unblocked",
             Self::MerchantOpened(_) => "merchant.opened",
             Self::MerchantSettingsChanged(_) => "merchant.settings_changed",
+            Self::MerchantSuspended(_) => "merchant.suspended",
+            Self::MerchantReinstated(_) => "merchant.reinstated",
+            Self::MerchantDeposited(_) => "merchant.deposited",
+            Self::MerchantBalanceWrittenOff(_) => "merchant.balance_written_off",
             Self::ApiKeyCreated(_) => "api_key.created",
             Self::ApiKeyRevoked(_) => "api_key.revoked",
             Self::PaymentAuthorized(_) => "payment.authorized",
             Self::PaymentDeclined(_) => "payment.declined",
+            Self::PaymentAuthorizationIncremented(_) => "payment.authorization_incremented",
+            Self::PaymentAuthorizationExpiring(_) => "payment.authorization_expiring",
             Self::PaymentCaptured(_) => "payment.captured",
             Self::PaymentVoided(_) => "payment.voided",
+            Self::PaymentExpired(_) => "payment.expired",
             Self::PaymentRefunded(_) => "payment.refunded",
+            Self::PaymentDisputed(_) => "payment.disputed",
+            Self::PaymentDisputeEvidenceSubmitted(_) => "payment.dispute_evidence_submitted",
+            Self::PaymentDisputeWon(_) => "payment.dispute_won",
+            Self::PaymentDisputeLost(_) => "payment.dispute_lost",
+            Self::PaymentDisputeReopened(_) => "payment.dispute_reopened",
+            Self::SettlementClosed(_) => "settlement.closed",
+            Self::PayoutRequested(_) => "payout.requested",
+            Self::PayoutPaid(_) => "payout.paid",
+            Self::PayoutFailed(_) => "payout.failed",
+            Self::PayoutReturned(_) => "payout.returned",
+            Self::FxRateSet(_) => "fx.rate_set",
         }
     }
 
@@ -354,18 +638,38 @@ impl Event {
             Self::ClientOpened(_)
             | Self::ClientDeposited(_)
             | Self::ClientWithdrawn(_)
+            | Self::ClientClosed(_)
             | Self::CardIssued(_)
             | Self::CardBlocked(_)
             | Self::CardUnblocked(_)
             | Self::MerchantOpened(_)
             | Self::MerchantSettingsChanged(_)
+            | Self::MerchantSuspended(_)
+            | Self::MerchantReinstated(_)
+            | Self::MerchantDeposited(_)
+            | Self::MerchantBalanceWrittenOff(_)
             | Self::ApiKeyCreated(_)
             | Self::ApiKeyRevoked(_)
-            | Self::PaymentAuthorized(_)
             | Self::PaymentDeclined(_)
+            | Self::PaymentAuthorizationIncremented(_)
+            | Self::PaymentAuthorizationExpiring(_)
             | Self::PaymentCaptured(_)
             | Self::PaymentVoided(_)
-            | Self::PaymentRefunded(_) => 1,
+            | Self::PaymentExpired(_)
+            | Self::PaymentRefunded(_)
+            | Self::PaymentDisputed(_)
+            | Self::PaymentDisputeEvidenceSubmitted(_)
+            | Self::PaymentDisputeWon(_)
+            | Self::PaymentDisputeLost(_)
+            | Self::PaymentDisputeReopened(_)
+            | Self::SettlementClosed(_)
+            | Self::PayoutRequested(_)
+            | Self::PayoutPaid(_)
+            | Self::PayoutFailed(_)
+            | Self::PayoutReturned(_)
+            | Self::FxRateSet(_) => 1,
+            // 2: `funding`.
+            Self::PaymentAuthorized(_) => 2,
         }
     }
 
@@ -380,10 +684,19 @@ impl Event {
 /// Turns the stored shape of an older version into today's, one version after another.
 fn upcast(type_name: &str, schema_version: u32, data: Value) -> Result<Value, DecodeError> {
     match (type_name, schema_version) {
-        // A later shape's arm stands here: ("card.issued", 1) => upcast(type_name, 2, with_network(data)).
+        ("payment.authorized", 1) => upcast(type_name, 2, with(data, "funding", Value::Null)),
+        ("payment.authorized", 2) => Ok(data),
         (_, 1) if TYPES.contains(&type_name) => Ok(data),
         _ => Err(DecodeError::Unknown),
     }
+}
+
+/// Adds a member that an older shape did not have.
+fn with(mut data: Value, member: &str, value: Value) -> Value {
+    if let Value::Object(members) = &mut data {
+        members.insert(member.to_owned(), value);
+    }
+    data
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::money::Currency;
+
 /// The text is no id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed id")]
@@ -35,6 +37,12 @@ macro_rules! ids {
             /// Makes an id of a fresh UUIDv7.
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
+            }
+
+            /// Returns the `n`th id after this one: what one command makes many of is drawn once.
+            #[must_use]
+            pub const fn plus(self, n: u64) -> Self {
+                Self(Uuid::from_u128(self.0.as_u128().wrapping_add(n as u128)))
             }
         }
 
@@ -85,6 +93,12 @@ ids! {
     PaymentId = "pay_";
     /// One refund of a payment.
     RefundId = "ref_";
+    /// One dispute of a payment.
+    DisputeId = "dsp_";
+    /// A settlement: captures that became available to a merchant together.
+    SettlementId = "set_";
+    /// A payout to a merchant's bank account.
+    PayoutId = "po_";
     /// One event of the log.
     EventId = "evt_";
     /// An API key; the id is public, the secret is not.
@@ -105,7 +119,16 @@ pub enum StreamId {
     Payment(PaymentId),
     /// An API key's events.
     Key(KeyId),
+    /// A settlement's one event.
+    Settlement(SettlementId),
+    /// A payout's events.
+    Payout(PayoutId),
+    /// The rates of a pair of currencies, from the first to the second: `fx_EURUSD`.
+    FxPair(Currency, Currency),
 }
+
+/// What the stream of a pair of currencies begins with.
+const FX_PREFIX: &str = "fx_";
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,6 +138,9 @@ impl fmt::Display for StreamId {
             Self::Card(id) => id.fmt(f),
             Self::Payment(id) => id.fmt(f),
             Self::Key(id) => id.fmt(f),
+            Self::Settlement(id) => id.fmt(f),
+            Self::Payout(id) => id.fmt(f),
+            Self::FxPair(from, to) => write!(f, "{FX_PREFIX}{from}{to}"),
         }
     }
 }
@@ -130,6 +156,13 @@ impl FromStr for StreamId {
             Some(CardId::PREFIX) => text.parse().map(Self::Card),
             Some(PaymentId::PREFIX) => text.parse().map(Self::Payment),
             Some(KeyId::PREFIX) => text.parse().map(Self::Key),
+            Some(SettlementId::PREFIX) => text.parse().map(Self::Settlement),
+            Some(PayoutId::PREFIX) => text.parse().map(Self::Payout),
+            Some(FX_PREFIX) => {
+                let currency = |range| text.get(range).and_then(|code: &str| code.to_owned().try_into().ok());
+                let pair = currency(3..6).zip(currency(6..text.len()));
+                pair.map(|(from, to)| Self::FxPair(from, to)).ok_or(MalformedId)
+            }
             _ => Err(MalformedId),
         }
     }
@@ -159,6 +192,24 @@ mod tests {
         assert_eq!(id.to_string(), "pay_019700000000700080000000000000ff");
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().parse(), Ok(StreamId::Payment(id)));
+    }
+
+    #[test]
+    fn a_pair_of_currencies_is_a_stream() {
+        let pair = StreamId::FxPair("EUR".parse().unwrap(), "JPY".parse().unwrap());
+        assert_eq!(pair.to_string(), "fx_EURJPY");
+        assert_eq!("fx_EURJPY".parse(), Ok(pair));
+        for text in ["fx_", "fx_EUR", "fx_EURJPYUSD", "fx_eurjpy", "fx_EURXXX", "fx_EUéJPY"] {
+            assert_eq!(text.parse::<StreamId>(), Err(MalformedId), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_drawn_at_once_follow_each_other() {
+        let first = EventId::new(Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_00ff));
+        assert_eq!(first.plus(0), first);
+        assert_eq!(first.plus(1).to_string(), "evt_01970000000070008000000000000100");
+        assert!(first < first.plus(1));
     }
 
     #[test]

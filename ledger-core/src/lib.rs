@@ -8,7 +8,7 @@
 //!
 //! Modules in reading order: values ([`money`], [`ids`], [`time`], [`card_number`], [`personal`]), the
 //! books ([`journal`], [`balance`]), the aggregates ([`client`], [`card`], [`merchant`], [`payment`],
-//! [`api_key`]), what they are told and say ([`command`], [`rejection`], [`event`], [`envelope`]), and
+//! [`settlement`], [`payout`], [`fx`], [`api_key`]), what they are told and say ([`command`], [`rejection`], [`event`], [`envelope`]), and
 //! [`state`], which puts them together.
 
 pub mod api_key;
@@ -20,13 +20,16 @@ pub mod command;
 pub mod envelope;
 pub mod event;
 pub mod fee;
+pub mod fx;
 pub mod ids;
 pub mod journal;
 pub mod merchant;
 pub mod money;
 pub mod payment;
+pub mod payout;
 pub mod personal;
 pub mod rejection;
+pub mod settlement;
 pub mod stamp;
 pub mod state;
 #[cfg(test)]

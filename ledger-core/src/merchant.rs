@@ -1,14 +1,20 @@
-//! Merchants: opened once, their settings changed at will.
+//! Merchants: opened once, their settings changed at will, suspended and reinstated, their debts paid or
+//! written off.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::{ChangeSettings, Context, OpenMerchant};
+use crate::balance::MerchantBalance;
+use crate::command::{ChangeMerchant, ChangeSettings, Context, DepositToMerchant, OpenMerchant, WriteOff};
 use crate::envelope::{Draft, Envelope};
-use crate::event::{Event, MerchantOpened, Settings};
+use crate::event::{BalanceWrittenOff, CashMoved, Event, MerchantOpened, Settings, StandingChanged};
 use crate::ids::{EventId, MerchantId, StreamId};
-use crate::journal::JournalEntry;
+use crate::journal::{Account, JournalEntry, Move};
+use crate::money::{BALANCE_MAX, Money};
+use crate::personal::Reason;
+use crate::rejection::{Conflict, Rejection};
 use crate::stamp::Stamp;
+use crate::time::Timestamp;
 
 /// The longest time from a capture to its settlement, in days.
 pub const SETTLEMENT_DELAY_DAYS_MAX: u32 = 30;
@@ -25,29 +31,60 @@ pub struct Merchant {
     /// Today's settings.
     #[serde(flatten)]
     pub settings: Settings,
+    /// Whether it may take new payments and ask for payouts.
+    #[serde(flatten)]
+    pub status: MerchantStatus,
     /// Where the stream stands.
     #[serde(flatten)]
     pub stamp: Stamp,
+}
+
+/// Whether a merchant may take new payments, increments and payouts. All else goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "status")]
+pub enum MerchantStatus {
+    /// It may.
+    Active,
+    /// It may not.
+    Suspended {
+        /// Since when.
+        suspended_at: Timestamp,
+    },
 }
 
 impl Merchant {
     /// Begins a merchant with its first event.
     pub fn open(id: MerchantId, opened: &MerchantOpened, envelope: &Envelope) -> Self {
         let MerchantOpened { name, metadata, settings } = opened.clone();
-        Self { id, name, metadata, settings, stamp: Stamp::first(envelope) }
+        Self { id, name, metadata, settings, status: MerchantStatus::Active, stamp: Stamp::first(envelope) }
     }
 
-    /// Takes new settings.
-    pub fn change_settings(&mut self, settings: &Settings, envelope: &Envelope) {
-        self.settings = settings.clone();
+    /// Folds a later event of the stream in.
+    pub fn evolve(&mut self, envelope: &Envelope) {
         self.stamp.advance(envelope);
+        match envelope.event() {
+            Event::MerchantSettingsChanged(settings) => self.settings = settings.clone(),
+            Event::MerchantSuspended(_) => {
+                self.status = MerchantStatus::Suspended { suspended_at: envelope.recorded_at };
+            }
+            Event::MerchantReinstated(_) => self.status = MerchantStatus::Active,
+            _ => {}
+        }
+    }
+
+    /// Refuses what a suspended merchant may not do.
+    pub fn check_active(&self) -> Result<(), Conflict> {
+        match self.status {
+            MerchantStatus::Active => Ok(()),
+            MerchantStatus::Suspended { suspended_at } => Err(Conflict::MerchantSuspended { suspended_at }),
+        }
     }
 }
 
 /// Opens a merchant.
 pub fn open(command: &OpenMerchant, context: &Context) -> Vec<Draft> {
     let OpenMerchant { id, name, metadata, settings } = command.clone();
-    vec![draft(id, context.event_ids[0], Event::MerchantOpened(MerchantOpened { name, metadata, settings }))]
+    vec![draft(id, context.event_id, Event::MerchantOpened(MerchantOpened { name, metadata, settings }))]
 }
 
 /// Changes settings; nothing happens if all is as it was.
@@ -65,7 +102,63 @@ pub fn change_settings(command: &ChangeSettings, merchant: &Merchant, context: &
         return Vec::new();
     }
     let settings = Settings { fee_version: now.fee_version.saturating_add(1), ..settings };
-    vec![draft(id, context.event_ids[0], Event::MerchantSettingsChanged(settings))]
+    vec![draft(id, context.event_id, Event::MerchantSettingsChanged(settings))]
+}
+
+/// Keeps a merchant from new payments, increments and payouts; nothing happens if it is suspended.
+pub fn suspend(command: &ChangeMerchant, merchant: &Merchant, context: &Context) -> Vec<Draft> {
+    match merchant.status {
+        MerchantStatus::Suspended { .. } => Vec::new(),
+        MerchantStatus::Active => {
+            vec![draft(merchant.id, context.event_id, Event::MerchantSuspended(standing(command)))]
+        }
+    }
+}
+
+/// Ends a merchant's suspension; nothing happens if there is none.
+pub fn reinstate(command: &ChangeMerchant, merchant: &Merchant, context: &Context) -> Vec<Draft> {
+    match merchant.status {
+        MerchantStatus::Active => Vec::new(),
+        MerchantStatus::Suspended { .. } => {
+            vec![draft(merchant.id, context.event_id, Event::MerchantReinstated(standing(command)))]
+        }
+    }
+}
+
+/// Moves money from the bank to a merchant.
+pub fn deposit(
+    command: &DepositToMerchant,
+    balance: &MerchantBalance,
+    context: &Context,
+) -> Result<Vec<Draft>, Rejection> {
+    let DepositToMerchant { id, amount, reference } = command.clone();
+    if amount.amount <= 0 || !balance.has_room_for(amount.amount) {
+        return Err(Conflict::BalanceLimitExceeded { limit: Money::new(BALANCE_MAX, amount.currency) }.into());
+    }
+    let event = Event::MerchantDeposited(CashMoved { amount, reference });
+    let to_merchant = Move::new(Account::HouseBank, Account::MerchantAvailable(id), amount);
+    Ok(vec![Draft { postings: JournalEntry::of([to_merchant]), ..draft(id, context.event_id, event) }])
+}
+
+/// Ends a merchant's debt, or a part of it, at the house's expense.
+pub fn write_off(
+    command: &WriteOff,
+    balance: &MerchantBalance,
+    context: &Context,
+) -> Result<Vec<Draft>, Rejection> {
+    let WriteOff { id, amount, reason } = command.clone();
+    let debt = balance.available.min(0).saturating_neg();
+    if !(1..=debt).contains(&amount.amount) {
+        let debt = Money::new(debt, amount.currency);
+        return Err(Conflict::WriteOffExceedsDebt { debt, requested: amount }.into());
+    }
+    let event = Event::MerchantBalanceWrittenOff(BalanceWrittenOff { amount, reason: Reason::Person(reason) });
+    let to_merchant = Move::new(Account::HouseLosses, Account::MerchantAvailable(id), amount);
+    Ok(vec![Draft { postings: JournalEntry::of([to_merchant]), ..draft(id, context.event_id, event) }])
+}
+
+fn standing(command: &ChangeMerchant) -> StandingChanged {
+    StandingChanged { reason: command.reason.clone().map(Reason::Person) }
 }
 
 fn draft(id: MerchantId, event_id: EventId, event: Event) -> Draft {

@@ -14,6 +14,8 @@ pub enum Rejection {
     CurrencyMismatch,
     /// The object's state or a balance forbids it.
     Conflict(Conflict),
+    /// The scheduler came before the time: nothing is decided, it comes again.
+    TooEarly,
 }
 
 impl From<Conflict> for Rejection {
@@ -26,11 +28,30 @@ impl From<Conflict> for Rejection {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Conflict {
     /// Nothing is left to capture.
-    PaymentNotCapturable,
+    PaymentNotCapturable {
+        /// Where the payment stands.
+        payment_status: &'static str,
+    },
     /// Nothing is left to void.
-    PaymentNotVoidable,
+    PaymentNotVoidable {
+        /// Where the payment stands.
+        payment_status: &'static str,
+    },
+    /// Nothing is held any more that could be added to.
+    PaymentNotIncrementable {
+        /// Where the payment stands.
+        payment_status: &'static str,
+    },
     /// Nothing is left to refund.
-    PaymentNotRefundable,
+    PaymentNotRefundable {
+        /// Where the payment stands.
+        payment_status: &'static str,
+    },
+    /// Nothing is left to dispute.
+    PaymentNotDisputable {
+        /// Where the payment stands.
+        payment_status: &'static str,
+    },
     /// The authorization's time is over.
     AuthorizationExpired {
         /// When it ended.
@@ -50,6 +71,27 @@ pub enum Conflict {
         /// What was asked for.
         requested: Money,
     },
+    /// Less can be disputed than was asked for.
+    DisputeExceedsRefundable {
+        /// What can be refunded.
+        refundable: Money,
+        /// What was asked for.
+        requested: Money,
+    },
+    /// The dispute is not in a state for it.
+    DisputeClosed {
+        /// Where the dispute stands.
+        dispute_status: &'static str,
+        /// Until when evidence is taken.
+        respond_by: Timestamp,
+    },
+    /// The client's money does not cover it.
+    InsufficientFunds {
+        /// What is available.
+        available: Money,
+        /// What was asked for.
+        requested: Money,
+    },
     /// The balance does not cover it.
     InsufficientAvailableBalance {
         /// What is available (for refunds: with pending, down to the negative limit).
@@ -57,81 +99,236 @@ pub enum Conflict {
         /// What was asked for.
         requested: Money,
     },
+    /// The merchant is suspended.
+    MerchantSuspended {
+        /// Since when.
+        suspended_at: Timestamp,
+    },
+    /// The client is closed.
+    ClientClosed {
+        /// Since when.
+        closed_at: Timestamp,
+    },
+    /// The client still has or waits for something.
+    ClientNotEmpty {
+        /// What it has, by currency: available and held.
+        posted: Vec<Money>,
+        /// How many authorizations and disputes are open.
+        open: u32,
+    },
     /// One number is one card, for ever.
     CardAlreadyRegistered,
+    /// The payout is not in a state for it.
+    PayoutClosed {
+        /// Where the payout stands.
+        payout_status: &'static str,
+    },
+    /// The rate would never be used.
+    FxRateExpired {
+        /// When it would end.
+        valid_until: Timestamp,
+        /// The moment of the decision.
+        now: Timestamp,
+    },
     /// A balance would pass what JSON numbers hold.
     BalanceLimitExceeded {
         /// The limit.
         limit: Money,
     },
+    /// The merchant owes less.
+    WriteOffExceedsDebt {
+        /// What it owes.
+        debt: Money,
+        /// What was asked for.
+        requested: Money,
+    },
+}
+
+/// A rule that commands meet: what its code means. Docs and OpenAPI are made from the tables of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The stable code.
+    pub code: &'static str,
+    /// What stands in the way, in a few words.
+    pub title: &'static str,
+    /// The rule itself.
+    pub rule: &'static str,
 }
 
 impl Conflict {
-    /// Every code with its title, in the order of the contract; docs and OpenAPI are made from it.
-    pub const CODES: [(&'static str, &'static str); 9] = [
-        ("payment_not_capturable", "Nothing is left to capture"),
-        ("payment_not_voidable", "Nothing is left to void"),
-        ("payment_not_refundable", "Nothing is left to refund"),
-        ("authorization_expired", "The authorization has expired"),
-        ("capture_exceeds_authorization", "More than what is left of the authorization"),
-        ("refund_exceeds_captured", "More than what is left to refund"),
-        ("insufficient_available_balance", "The available balance does not cover the amount"),
-        ("card_already_registered", "A card with this number exists"),
-        ("balance_limit_exceeded", "The balance would pass the largest possible one"),
+    /// Every rule, in the order of the contract.
+    pub const RULES: [Rule; 20] = [
+        Rule {
+            code: "payment_not_capturable",
+            title: "Nothing is left to capture",
+            rule: "A capture needs capturable > 0, where capturable = authorized − captured − released.",
+        },
+        Rule {
+            code: "payment_not_voidable",
+            title: "Nothing is left to void",
+            rule: "A void needs capturable > 0, where capturable = authorized − captured − released.",
+        },
+        Rule {
+            code: "payment_not_incrementable",
+            title: "The authorization is closed",
+            rule: "An increment needs capturable > 0, where capturable = authorized − captured − released.",
+        },
+        Rule {
+            code: "payment_not_refundable",
+            title: "Nothing is left to refund",
+            rule: "A refund needs refundable > 0, where refundable = captured − refunded − disputed − charged_back.",
+        },
+        Rule {
+            code: "payment_not_disputable",
+            title: "Nothing is left to dispute",
+            rule: "A dispute needs refundable > 0, where refundable = captured − refunded − disputed − charged_back.",
+        },
+        Rule {
+            code: "authorization_expired",
+            title: "The authorization has expired",
+            rule: "Captures, voids and increments come before expires_at.",
+        },
+        Rule {
+            code: "capture_exceeds_authorization",
+            title: "More than what is left of the authorization",
+            rule: "A capture is at most capturable = authorized − captured − released.",
+        },
+        Rule {
+            code: "refund_exceeds_captured",
+            title: "More than what is left to refund",
+            rule: "A refund is at most refundable = captured − refunded − disputed − charged_back.",
+        },
+        Rule {
+            code: "dispute_exceeds_refundable",
+            title: "More than what is left to dispute",
+            rule: "A dispute, opened or reopened, is at most refundable = captured − refunded − disputed − charged_back.",
+        },
+        Rule {
+            code: "dispute_closed",
+            title: "The state of the dispute forbids it",
+            rule: "Evidence comes before respond_by; only an open dispute is won or lost; one that was won is reopened, once.",
+        },
+        Rule {
+            code: "insufficient_funds",
+            title: "The client's available balance does not cover the amount",
+            rule: "What is held is covered by the available balance of the currency that pays.",
+        },
+        Rule {
+            code: "insufficient_available_balance",
+            title: "The available balance does not cover the amount",
+            rule: "A withdrawal or payout is at most available; a refund at most available, then pending, then what negative_limit allows.",
+        },
+        Rule {
+            code: "merchant_suspended",
+            title: "The merchant is suspended",
+            rule: "A suspended merchant takes no new payments, increments or payouts; all else goes on.",
+        },
+        Rule {
+            code: "client_closed",
+            title: "The client is closed",
+            rule: "A closed client accepts no deposits and no new cards; refunds, dispute credits and withdrawals go on.",
+        },
+        Rule {
+            code: "client_not_empty",
+            title: "The client has money, an open authorization or an open dispute",
+            rule: "A client is closed with zero in every currency, no open authorization and no open dispute.",
+        },
+        Rule {
+            code: "card_already_registered",
+            title: "A card with this number exists",
+            rule: "One number is one card, for ever.",
+        },
+        Rule {
+            code: "payout_closed",
+            title: "The state of the payout forbids it",
+            rule: "A requested payout is paid or fails; only a paid one is returned.",
+        },
+        Rule {
+            code: "fx_rate_expired",
+            title: "The rate has expired",
+            rule: "A rate is valid until a moment that is still to come.",
+        },
+        Rule {
+            code: "balance_limit_exceeded",
+            title: "The balance would pass the largest possible one",
+            rule: "No payment total and no balance of a client or merchant passes ±9 007 199 254 740 991.",
+        },
+        Rule {
+            code: "write_off_exceeds_debt",
+            title: "More than what the merchant owes",
+            rule: "A write-off is at most the debt, which is −available where that is negative.",
+        },
     ];
 
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::PaymentNotCapturable => "payment_not_capturable",
-            Self::PaymentNotVoidable => "payment_not_voidable",
-            Self::PaymentNotRefundable => "payment_not_refundable",
+            Self::PaymentNotCapturable { .. } => "payment_not_capturable",
+            Self::PaymentNotVoidable { .. } => "payment_not_voidable",
+            Self::PaymentNotIncrementable { .. } => "payment_not_incrementable",
+            Self::PaymentNotRefundable { .. } => "payment_not_refundable",
+            Self::PaymentNotDisputable { .. } => "payment_not_disputable",
             Self::AuthorizationExpired { .. } => "authorization_expired",
             Self::CaptureExceedsAuthorization { .. } => "capture_exceeds_authorization",
             Self::RefundExceedsCaptured { .. } => "refund_exceeds_captured",
+            Self::DisputeExceedsRefundable { .. } => "dispute_exceeds_refundable",
+            Self::DisputeClosed { .. } => "dispute_closed",
+            Self::InsufficientFunds { .. } => "insufficient_funds",
             Self::InsufficientAvailableBalance { .. } => "insufficient_available_balance",
+            Self::MerchantSuspended { .. } => "merchant_suspended",
+            Self::ClientClosed { .. } => "client_closed",
+            Self::ClientNotEmpty { .. } => "client_not_empty",
             Self::CardAlreadyRegistered => "card_already_registered",
+            Self::PayoutClosed { .. } => "payout_closed",
+            Self::FxRateExpired { .. } => "fx_rate_expired",
             Self::BalanceLimitExceeded { .. } => "balance_limit_exceeded",
+            Self::WriteOffExceedsDebt { .. } => "write_off_exceeds_debt",
         }
     }
 
     /// Returns what to do about it, in a sentence.
     pub const fn detail(&self) -> &'static str {
         match self {
-            Self::PaymentNotCapturable => "This payment has nothing left to capture.",
-            Self::PaymentNotVoidable => "This payment has nothing left to void; refund what was captured.",
-            Self::PaymentNotRefundable => "This payment has nothing left to refund.",
+            Self::PaymentNotCapturable { .. } => "This payment has nothing left to capture.",
+            Self::PaymentNotVoidable { .. } => "This payment has nothing left to void; refund what was captured.",
+            Self::PaymentNotIncrementable { .. } => "This payment's authorization is closed; make a new payment.",
+            Self::PaymentNotRefundable { .. } => "This payment has nothing left to refund.",
+            Self::PaymentNotDisputable { .. } => "This payment has nothing left to dispute.",
             Self::AuthorizationExpired { .. } => "The authorization is over; make a new payment.",
             Self::CaptureExceedsAuthorization { .. } => "Capture at most what is capturable.",
             Self::RefundExceedsCaptured { .. } => "Refund at most what is refundable.",
-            Self::InsufficientAvailableBalance { .. } => {
-                "The balance does not cover this; ask for less, or later."
-            }
+            Self::DisputeExceedsRefundable { .. } => "Dispute at most what is refundable.",
+            Self::DisputeClosed { .. } => "Look at the dispute: its state does not allow this.",
+            Self::InsufficientFunds { .. } => "The client's balance does not cover this; ask for less.",
+            Self::InsufficientAvailableBalance { .. } => "The balance does not cover this; ask for less, or later.",
+            Self::MerchantSuspended { .. } => "The merchant must be reinstated first.",
+            Self::ClientClosed { .. } => "The client is closed for good; open a new one.",
+            Self::ClientNotEmpty { .. } => "Withdraw what is left, and wait for what is open.",
             Self::CardAlreadyRegistered => "This number is a card already; one number is one card, for ever.",
-            Self::BalanceLimitExceeded { .. } => {
-                "No balance may pass the limit; split the money over other accounts."
-            }
+            Self::PayoutClosed { .. } => "Look at the payout: its state does not allow this.",
+            Self::FxRateExpired { .. } => "Set a later valid_until.",
+            Self::BalanceLimitExceeded { .. } => "No balance may pass the limit; split the money over other accounts.",
+            Self::WriteOffExceedsDebt { .. } => "Write off at most the debt.",
         }
     }
 
     /// Returns the numbers that decided, by name.
     pub fn numbers(&self) -> Map<String, Value> {
         let numbers = match self {
-            Self::PaymentNotCapturable
-            | Self::PaymentNotVoidable
-            | Self::PaymentNotRefundable
-            | Self::CardAlreadyRegistered => json!({}),
+            Self::PaymentNotCapturable { payment_status } | Self::PaymentNotVoidable { payment_status } | Self::PaymentNotIncrementable { payment_status } | Self::PaymentNotRefundable { payment_status } | Self::PaymentNotDisputable { payment_status } => json!({ "payment_status": payment_status }),
             Self::AuthorizationExpired { expires_at } => json!({ "expires_at": expires_at }),
-            Self::CaptureExceedsAuthorization { capturable, requested } => {
-                json!({ "capturable": capturable, "requested": requested })
-            }
-            Self::RefundExceedsCaptured { refundable, requested } => {
-                json!({ "refundable": refundable, "requested": requested })
-            }
-            Self::InsufficientAvailableBalance { available, requested } => {
-                json!({ "available": available, "requested": requested })
-            }
+            Self::CaptureExceedsAuthorization { capturable, requested } => json!({ "capturable": capturable, "requested": requested }),
+            Self::RefundExceedsCaptured { refundable, requested } | Self::DisputeExceedsRefundable { refundable, requested } => json!({ "refundable": refundable, "requested": requested }),
+            Self::DisputeClosed { dispute_status, respond_by } => json!({ "dispute_status": dispute_status, "respond_by": respond_by }),
+            Self::InsufficientFunds { available, requested } | Self::InsufficientAvailableBalance { available, requested } => json!({ "available": available, "requested": requested }),
+            Self::MerchantSuspended { suspended_at } => json!({ "suspended_at": suspended_at }),
+            Self::ClientClosed { closed_at } => json!({ "closed_at": closed_at }),
+            Self::ClientNotEmpty { posted, open } => json!({ "posted": posted, "open": open }),
+            Self::CardAlreadyRegistered => json!({  }),
+            Self::PayoutClosed { payout_status } => json!({ "payout_status": payout_status }),
+            Self::FxRateExpired { valid_until, now } => json!({ "valid_until": valid_until, "now": now }),
             Self::BalanceLimitExceeded { limit } => json!({ "limit": limit }),
+            Self::WriteOffExceedsDebt { debt, requested } => json!({ "debt": debt, "requested": requested }),
         };
         match numbers {
             Value::Object(numbers) => numbers,
@@ -147,33 +344,37 @@ mod tests {
 
     #[test]
     fn every_conflict_has_its_code_its_sentence_and_its_numbers() {
-        let expires_at = BEGIN.parse().unwrap();
+        let moment = BEGIN.parse().unwrap();
         let (some, requested) = (eur(1), eur(2));
+        let payment_status = "voided";
         let conflicts = [
-            (Conflict::PaymentNotCapturable, json!({})),
-            (Conflict::PaymentNotVoidable, json!({})),
-            (Conflict::PaymentNotRefundable, json!({})),
-            (Conflict::AuthorizationExpired { expires_at }, json!({ "expires_at": BEGIN })),
-            (
-                Conflict::CaptureExceedsAuthorization { capturable: some, requested },
-                json!({ "capturable": some, "requested": requested }),
-            ),
-            (
-                Conflict::RefundExceedsCaptured { refundable: some, requested },
-                json!({ "refundable": some, "requested": requested }),
-            ),
-            (
-                Conflict::InsufficientAvailableBalance { available: some, requested },
-                json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested }),
-            ),
-            (Conflict::CardAlreadyRegistered, json!({})),
+            (Conflict::PaymentNotCapturable { payment_status }, json!({ "payment_status": "voided" })),
+            (Conflict::PaymentNotVoidable { payment_status }, json!({ "payment_status": "voided" })),
+            (Conflict::PaymentNotIncrementable { payment_status }, json!({ "payment_status": "voided" })),
+            (Conflict::PaymentNotRefundable { payment_status }, json!({ "payment_status": "voided" })),
+            (Conflict::PaymentNotDisputable { payment_status }, json!({ "payment_status": "voided" })),
+            (Conflict::AuthorizationExpired { expires_at: moment }, json!({ "expires_at": BEGIN })),
+            (Conflict::CaptureExceedsAuthorization { capturable: some, requested }, json!({ "capturable": some, "requested": requested })),
+            (Conflict::RefundExceedsCaptured { refundable: some, requested }, json!({ "refundable": some, "requested": requested })),
+            (Conflict::DisputeExceedsRefundable { refundable: some, requested }, json!({ "refundable": some, "requested": requested })),
+            (Conflict::DisputeClosed { dispute_status: "won", respond_by: moment }, json!({ "dispute_status": "won", "respond_by": BEGIN })),
+            (Conflict::InsufficientFunds { available: some, requested }, json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested })),
+            (Conflict::InsufficientAvailableBalance { available: some, requested }, json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested })),
+            (Conflict::MerchantSuspended { suspended_at: moment }, json!({ "suspended_at": BEGIN })),
+            (Conflict::ClientClosed { closed_at: moment }, json!({ "closed_at": BEGIN })),
+            (Conflict::ClientNotEmpty { posted: vec![some], open: 2 }, json!({ "posted": [some], "open": 2 })),
+            (Conflict::CardAlreadyRegistered, json!({  })),
+            (Conflict::PayoutClosed { payout_status: "paid" }, json!({ "payout_status": "paid" })),
+            (Conflict::FxRateExpired { valid_until: moment, now: moment }, json!({ "valid_until": BEGIN, "now": BEGIN })),
             (Conflict::BalanceLimitExceeded { limit: some }, json!({ "limit": some })),
+            (Conflict::WriteOffExceedsDebt { debt: some, requested }, json!({ "debt": some, "requested": requested })),
         ];
         let codes = conflicts.each_ref().map(|(conflict, _)| conflict.code());
-        assert_eq!(codes, Conflict::CODES.map(|(code, _)| code));
+        assert_eq!(codes, Conflict::RULES.map(|rule| rule.code));
         for (conflict, numbers) in conflicts {
             assert!(conflict.detail().ends_with('.'));
             assert_eq!(Value::Object(conflict.numbers()), numbers);
         }
+        assert!(Conflict::RULES.iter().all(|rule| rule.rule.ends_with('.')));
     }
 }

@@ -13,14 +13,18 @@ use crate::card_number::Fingerprint;
 use crate::client::{self, Client};
 use crate::command::{Authorize, Command, Context};
 use crate::envelope::{Draft, Envelope};
-use crate::event::{DeclineCode, Event};
-use crate::ids::{CardId, ClientId, KeyId, MerchantId, PaymentId, StreamId};
+use crate::event::{DeclineCode, Event, Funding};
+use crate::fx::{self, FxRate};
+use crate::ids::{CardId, ClientId, KeyId, MerchantId, PaymentId, PayoutId, SettlementId, StreamId};
 use crate::journal::Owner;
 use crate::merchant::{self, Merchant};
 use crate::money::Currency;
 use crate::payment::{self, Payer, Payment};
+use crate::payout::{self, Payout};
 use crate::rejection::Rejection;
+use crate::settlement::{self, Settlement};
 use crate::stamp::Stamp;
+use crate::time::Timestamp;
 
 /// Names one record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,6 +45,12 @@ pub enum Key {
     ClientBalance(ClientId, Currency),
     /// A merchant's balance in a currency.
     MerchantBalance(MerchantId, Currency),
+    /// A settlement.
+    Settlement(SettlementId),
+    /// A payout.
+    Payout(PayoutId),
+    /// The rate from one currency to another.
+    FxRate(Currency, Currency),
 }
 
 /// One record.
@@ -62,6 +72,12 @@ pub enum Record {
     ClientBalance(ClientBalance),
     /// A merchant's balance.
     MerchantBalance(MerchantBalance),
+    /// A settlement.
+    Settlement(Settlement),
+    /// A payout.
+    Payout(Payout),
+    /// A rate.
+    FxRate(FxRate),
 }
 
 impl Record {
@@ -76,7 +92,11 @@ impl Record {
             Self::Card(card) => Some(card.row),
             Self::ClientBalance(balance) => Some(balance.row),
             Self::MerchantBalance(balance) => Some(balance.row),
-            Self::CardOf(_) | Self::Payment(_) => None,
+            Self::CardOf(_)
+            | Self::Payment(_)
+            | Self::Settlement(_)
+            | Self::Payout(_)
+            | Self::FxRate(_) => None,
         }
     }
 }
@@ -112,6 +132,10 @@ impl State {
         payment(id: PaymentId) -> Payment;
         /// Finds an API key.
         api_key(id: KeyId) -> ApiKey;
+        /// Finds a settlement.
+        settlement(id: SettlementId) -> Settlement;
+        /// Finds a payout.
+        payout(id: PayoutId) -> Payout;
     }
 
     /// Returns a client's balance; zero where there is none yet.
@@ -134,6 +158,14 @@ impl State {
     pub fn card_of(&self, fingerprint: Fingerprint) -> Option<CardId> {
         match self.get(&Key::CardOf(fingerprint)) {
             Some(Record::CardOf(id)) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Finds the rate from one currency to another.
+    pub fn fx_rate(&self, from: Currency, to: Currency) -> Option<&FxRate> {
+        match self.get(&Key::FxRate(from, to)) {
+            Some(Record::FxRate(rate)) => Some(rate),
             _ => None,
         }
     }
@@ -169,29 +201,80 @@ impl State {
                 keys.push(Key::Client(cash.client_id));
                 keys.push(Key::ClientBalance(cash.client_id, cash.amount.currency));
             }
+            Command::CloseClient(close) => {
+                keys.push(Key::Client(close.id));
+                let currencies = self.client(close.id).map(|client| &client.currencies);
+                let balances = currencies.into_iter().flatten();
+                keys.extend(balances.map(|currency| Key::ClientBalance(close.id, *currency)));
+            }
             Command::IssueCard(issue) => {
                 keys.extend([Key::Client(issue.client_id), Key::CardOf(issue.fingerprint)]);
             }
             Command::BlockCard(change) | Command::UnblockCard(change) => keys.push(Key::Card(change.id)),
             Command::ChangeSettings(change) => keys.push(Key::Merchant(change.id)),
+            Command::SuspendMerchant(change) | Command::ReinstateMerchant(change) => {
+                keys.push(Key::Merchant(change.id));
+            }
+            Command::DepositToMerchant(deposit) => {
+                keys.push(Key::Merchant(deposit.id));
+                keys.push(Key::MerchantBalance(deposit.id, deposit.amount.currency));
+            }
+            Command::WriteOff(write_off) => {
+                keys.push(Key::Merchant(write_off.id));
+                keys.push(Key::MerchantBalance(write_off.id, write_off.amount.currency));
+            }
             Command::CreateKey(create) => keys.extend(create.merchant_id.map(Key::Merchant)),
             Command::RevokeKey(id) => keys.push(Key::ApiKey(*id)),
             Command::Authorize(authorize) => self.authorize_needs(authorize, &mut keys),
+            Command::Increment(increment) => self.payment_needs(increment.payment_id, &mut keys),
             Command::Capture(capture) => self.payment_needs(capture.payment_id, &mut keys),
             Command::Void(void) => self.payment_needs(void.payment_id, &mut keys),
             Command::Refund(refund) => self.payment_needs(refund.payment_id, &mut keys),
+            Command::WarnOfExpiry(id) | Command::Expire(id) => self.payment_needs(*id, &mut keys),
+            Command::OpenDispute(open) => self.payment_needs(open.payment_id, &mut keys),
+            Command::SubmitEvidence(submit) => self.payment_needs(submit.dispute.payment_id, &mut keys),
+            Command::WinDispute(of) | Command::LoseDispute(of) | Command::LoseUnanswered(of) => {
+                self.payment_needs(of.payment_id, &mut keys);
+            }
+            Command::ReopenDispute(reopen) => self.payment_needs(reopen.dispute.payment_id, &mut keys),
+            Command::Settle(settle) => {
+                let candidates = settle.candidates.iter();
+                keys.extend(candidates.map(|(merchant, currency)| Key::MerchantBalance(*merchant, *currency)));
+            }
+            Command::RequestPayout(request) => {
+                keys.push(Key::Merchant(request.merchant_id));
+                keys.push(Key::MerchantBalance(request.merchant_id, request.amount.currency));
+            }
+            Command::ChangePayout(change) => {
+                keys.push(Key::Payout(change.id));
+                keys.extend(self.payout(change.id).map(|payout| {
+                    let requested = &payout.requested;
+                    Key::MerchantBalance(requested.merchant_id, requested.amount.currency)
+                }));
+            }
+            Command::SetFxRate(set) => keys.push(Key::FxRate(set.from, set.to)),
         }
         keys.retain(|key| !self.records.contains_key(key));
         keys
     }
 
     fn authorize_needs(&self, authorize: &Authorize, keys: &mut Vec<Key>) {
-        let currency = authorize.details.amount.currency;
+        let amount = authorize.details.amount;
         let merchant_id = authorize.details.merchant_id;
-        keys.extend([Key::Merchant(merchant_id), Key::MerchantBalance(merchant_id, currency)]);
-        if let Some(id) = authorize.details.card.id {
-            keys.push(Key::Card(id));
-            keys.extend(self.card(id).map(|card| Key::ClientBalance(card.issued.client_id, currency)));
+        keys.extend([Key::Merchant(merchant_id), Key::MerchantBalance(merchant_id, amount.currency)]);
+        let Some(card_id) = authorize.details.card.id else { return };
+        keys.push(Key::Card(card_id));
+        let Some(card) = self.card(card_id) else { return };
+        let client_id = card.issued.client_id;
+        keys.extend([Key::Client(client_id), Key::ClientBalance(client_id, amount.currency)]);
+        // Other currencies matter only where the payment's own does not cover it.
+        if let Some(client) = self.client(client_id)
+            && self.client_balance(client_id, amount.currency).available < amount.amount
+        {
+            for from in client.currencies.iter().filter(|from| **from != amount.currency) {
+                keys.push(Key::ClientBalance(client_id, *from));
+                keys.push(Key::FxRate(*from, amount.currency));
+            }
         }
     }
 
@@ -200,7 +283,7 @@ impl State {
         if let Some(payment) = self.payment(id) {
             let (merchant_id, currency) = (payment.details.merchant_id, payment.currency());
             keys.extend([Key::Merchant(merchant_id), Key::MerchantBalance(merchant_id, currency)]);
-            keys.extend(payment.client_id().map(|client| Key::ClientBalance(client, currency)));
+            keys.extend(payment.purse().map(|purse| Key::ClientBalance(purse.client_id, purse.pays_in())));
         }
     }
 
@@ -211,15 +294,23 @@ impl State {
         match command {
             Command::OpenClient(open) => Ok(client::open(open, context)),
             Command::Deposit(cash) => {
-                self.client(cash.client_id).ok_or(Rejection::NotFound)?;
-                client::deposit(cash, &self.client_balance(cash.client_id, cash.amount.currency), context)
+                let client = self.client(cash.client_id).ok_or(Rejection::NotFound)?;
+                let balance = self.client_balance(cash.client_id, cash.amount.currency);
+                client::deposit(cash, client, &balance, context)
             }
             Command::Withdraw(cash) => {
                 self.client(cash.client_id).ok_or(Rejection::NotFound)?;
                 client::withdraw(cash, &self.client_balance(cash.client_id, cash.amount.currency), context)
             }
+            Command::CloseClient(close) => {
+                let client = self.client(close.id).ok_or(Rejection::NotFound)?;
+                let balance = |currency: &Currency| (*currency, self.client_balance(client.id, *currency));
+                let balances: Vec<_> = client.currencies.iter().map(balance).collect();
+                client::close(close, client, &balances, context)
+            }
             Command::IssueCard(issue) => {
-                self.client(issue.client_id).ok_or(Rejection::NotFound)?;
+                let client = self.client(issue.client_id).ok_or(Rejection::NotFound)?;
+                client.check_open()?;
                 card::issue(issue, self.card_of(issue.fingerprint), context)
             }
             Command::BlockCard(change) => {
@@ -234,6 +325,24 @@ impl State {
                 let merchant = self.merchant(change.id).ok_or(Rejection::NotFound)?;
                 Ok(merchant::change_settings(change, merchant, context))
             }
+            Command::SuspendMerchant(change) => {
+                let merchant = self.merchant(change.id).ok_or(Rejection::NotFound)?;
+                Ok(merchant::suspend(change, merchant, context))
+            }
+            Command::ReinstateMerchant(change) => {
+                let merchant = self.merchant(change.id).ok_or(Rejection::NotFound)?;
+                Ok(merchant::reinstate(change, merchant, context))
+            }
+            Command::DepositToMerchant(deposit) => {
+                self.merchant(deposit.id).ok_or(Rejection::NotFound)?;
+                let balance = self.merchant_balance(deposit.id, deposit.amount.currency);
+                merchant::deposit(deposit, &balance, context)
+            }
+            Command::WriteOff(write_off) => {
+                self.merchant(write_off.id).ok_or(Rejection::NotFound)?;
+                let balance = self.merchant_balance(write_off.id, write_off.amount.currency);
+                merchant::write_off(write_off, &balance, context)
+            }
             Command::CreateKey(create) => match create.merchant_id {
                 Some(id) if self.merchant(id).is_none() => Err(Rejection::NotFound),
                 Some(_) | None => Ok(api_key::create(create, context)),
@@ -243,13 +352,14 @@ impl State {
             }
             Command::Authorize(authorize) => {
                 let details = &authorize.details;
-                let currency = details.amount.currency;
                 let merchant = self.merchant(details.merchant_id).ok_or(Rejection::NotFound)?;
-                let merchant_balance = self.merchant_balance(merchant.id, currency);
-                let card = details.card.id.and_then(|id| self.card(id));
-                let balance = card.map(|card| self.client_balance(card.issued.client_id, currency));
-                let payer = card.zip(balance.as_ref()).map(|(card, balance)| Payer { card, balance });
+                let merchant_balance = self.merchant_balance(merchant.id, details.amount.currency);
+                let payer = self.payer(authorize, context.now);
                 payment::authorize(authorize, payer, merchant, &merchant_balance, context)
+            }
+            Command::Increment(increment) => {
+                let (payment, merchant) = self.payment_and_merchant(increment.payment_id)?;
+                payment::increment(increment, payment, merchant, &self.purse_balance(payment), context)
             }
             Command::Capture(capture) => {
                 let (payment, merchant) = self.payment_and_merchant(capture.payment_id)?;
@@ -263,12 +373,86 @@ impl State {
             Command::Refund(refund) => {
                 let (payment, merchant) = self.payment_and_merchant(refund.payment_id)?;
                 let merchant_balance = self.merchant_balance(merchant.id, payment.currency());
-                let client_id = payment.client_id();
-                let client_balance =
-                    client_id.map(|id| self.client_balance(id, payment.currency())).unwrap_or_default();
+                let client_balance = self.purse_balance(payment);
                 payment::refund(refund, payment, merchant, &merchant_balance, &client_balance, context)
             }
+            Command::WarnOfExpiry(id) => {
+                let (payment, _) = self.payment_and_merchant(*id)?;
+                payment::warn_of_expiry(payment, context)
+            }
+            Command::Expire(id) => {
+                let (payment, _) = self.payment_and_merchant(*id)?;
+                payment::expire(payment, context)
+            }
+            Command::OpenDispute(open) => {
+                let (payment, merchant) = self.payment_and_merchant(open.payment_id)?;
+                let balance = self.merchant_balance(merchant.id, payment.currency());
+                payment::open_dispute(open, payment, &balance, context)
+            }
+            Command::SubmitEvidence(submit) => {
+                let (payment, _) = self.payment_and_merchant(submit.dispute.payment_id)?;
+                payment::submit_evidence(submit, payment, context)
+            }
+            Command::WinDispute(of) => {
+                let (payment, _) = self.payment_and_merchant(of.payment_id)?;
+                payment::win(of, payment, context)
+            }
+            Command::LoseDispute(of) => {
+                let (payment, _) = self.payment_and_merchant(of.payment_id)?;
+                payment::lose(of, payment, &self.purse_balance(payment), context)
+            }
+            Command::LoseUnanswered(of) => {
+                let (payment, _) = self.payment_and_merchant(of.payment_id)?;
+                payment::lose_unanswered(of, payment, &self.purse_balance(payment), context)
+            }
+            Command::ReopenDispute(reopen) => {
+                let (payment, merchant) = self.payment_and_merchant(reopen.dispute.payment_id)?;
+                let balance = self.merchant_balance(merchant.id, payment.currency());
+                payment::reopen(reopen, payment, &balance, context)
+            }
+            Command::Settle(settle) => {
+                let balances: Vec<_> = settle
+                    .candidates
+                    .iter()
+                    .map(|(merchant, currency)| {
+                        (*merchant, *currency, self.merchant_balance(*merchant, *currency))
+                    })
+                    .collect();
+                Ok(settlement::settle(settle, &balances, context))
+            }
+            Command::RequestPayout(request) => {
+                let merchant = self.merchant(request.merchant_id).ok_or(Rejection::NotFound)?;
+                let balance = self.merchant_balance(merchant.id, request.amount.currency);
+                payout::request(request, merchant, &balance, context)
+            }
+            Command::ChangePayout(change) => {
+                let payout = self.payout(change.id).ok_or(Rejection::NotFound)?;
+                let requested = &payout.requested;
+                let balance = self.merchant_balance(requested.merchant_id, requested.amount.currency);
+                payout::change(change, payout, &balance, context)
+            }
+            Command::SetFxRate(set) => fx::set_rate(set, context),
         }
+    }
+
+    /// Finds who pays, and with what: the payment's own currency first, then others with a rate to it.
+    fn payer(&self, authorize: &Authorize, now: Timestamp) -> Option<Payer<'_>> {
+        let currency = authorize.details.amount.currency;
+        let card = self.card(authorize.details.card.id?)?;
+        let client = self.client(card.issued.client_id)?;
+        let available = |currency| self.client_balance(client.id, currency).available;
+        let exchanged = client.currencies.iter().filter(|from| **from != currency).filter_map(|from| {
+            let rate = self.fx_rate(*from, currency)?.at(now)?;
+            Some((Some(Funding { currency: *from, rate }), available(*from)))
+        });
+        let means = [(None, available(currency))].into_iter().chain(exchanged).collect();
+        Some(Payer { card, client, means })
+    }
+
+    /// Returns the balance that pays for a payment; zero where nothing was held.
+    fn purse_balance(&self, payment: &Payment) -> ClientBalance {
+        let purse = payment.purse();
+        purse.map(|purse| self.client_balance(purse.client_id, purse.pays_in())).unwrap_or_default()
     }
 
     fn payment_and_merchant(&self, id: PaymentId) -> Result<(&Payment, &Merchant), Rejection> {
@@ -285,14 +469,19 @@ impl State {
             StreamId::Card(id) => self.card(id).map(|card| card.stamp),
             StreamId::Payment(id) => self.payment(id).map(|payment| payment.stamp),
             StreamId::Key(id) => self.api_key(id).map(|key| key.stamp),
+            StreamId::Settlement(id) => self.settlement(id).map(|settlement| settlement.stamp),
+            StreamId::Payout(id) => self.payout(id).map(|payout| payout.stamp),
+            StreamId::FxPair(from, to) => self.fx_rate(from, to).map(|rate| rate.stamp),
         };
         stamp.map_or(0, |stamp| stamp.version)
     }
 
-    /// Folds an event in: its stream's record, then the balances that its postings move.
+    /// Folds an event in: its stream's record, then the balances that it changes.
     pub fn evolve(&mut self, envelope: &Envelope) {
+        let open_before = self.open(envelope.stream_id());
         self.evolve_stream(envelope);
         self.post(envelope);
+        self.count_open(open_before, envelope);
     }
 
     fn evolve_stream(&mut self, envelope: &Envelope) {
@@ -302,17 +491,15 @@ impl State {
             }
             (StreamId::Client(id), _) => {
                 if let Some(Record::Client(client)) = self.touch(Key::Client(id)) {
-                    client.stamp.advance(envelope);
+                    client.evolve(envelope);
                 }
             }
             (StreamId::Merchant(id), Event::MerchantOpened(opened)) => {
                 self.put(Key::Merchant(id), Record::Merchant(Merchant::open(id, opened, envelope)));
             }
-            (StreamId::Merchant(id), event) => {
-                if let Some(Record::Merchant(merchant)) = self.touch(Key::Merchant(id))
-                    && let Event::MerchantSettingsChanged(settings) = event
-                {
-                    merchant.change_settings(settings, envelope);
+            (StreamId::Merchant(id), _) => {
+                if let Some(Record::Merchant(merchant)) = self.touch(Key::Merchant(id)) {
+                    merchant.evolve(envelope);
                 }
             }
             (StreamId::Card(id), event) => self.evolve_card(id, event, envelope),
@@ -325,6 +512,25 @@ impl State {
                 }
             }
             (StreamId::Payment(id), event) => self.evolve_payment(id, event, envelope),
+            (StreamId::Settlement(id), _) => {
+                if let Some(settlement) = Settlement::of(envelope) {
+                    self.put(Key::Settlement(id), Record::Settlement(settlement));
+                }
+            }
+            (StreamId::Payout(id), Event::PayoutRequested(requested)) => {
+                let payout = Payout::request(id, requested, envelope);
+                self.put(Key::Payout(id), Record::Payout(payout));
+            }
+            (StreamId::Payout(id), _) => {
+                if let Some(Record::Payout(payout)) = self.touch(Key::Payout(id)) {
+                    payout.evolve(envelope);
+                }
+            }
+            (StreamId::FxPair(from, to), _) => {
+                if let Some(rate) = FxRate::of(envelope) {
+                    self.put(Key::FxRate(from, to), Record::FxRate(rate));
+                }
+            }
         }
     }
 
@@ -374,34 +580,74 @@ impl State {
         }
     }
 
-    /// Moves the balances; each owner's row counts the event once.
+    /// Moves the balances, and notes what later settlements need to know.
     fn post(&mut self, envelope: &Envelope) {
-        let mut counted = BTreeSet::new();
         for posting in envelope.draft.postings.postings() {
             let currency = posting.money().currency;
             match posting.account.owner() {
-                Some(Owner::Client(id)) => {
-                    let key = Key::ClientBalance(id, currency);
-                    let mut balance = self.client_balance(id, currency);
+                Some(Owner::Client(id)) => self.change_client_balance(id, currency, envelope, |balance| {
                     balance.post(posting);
-                    if counted.insert(key) {
-                        balance.row.touch(envelope.position);
-                    }
-                    self.put(key, Record::ClientBalance(balance));
-                }
-                Some(Owner::Merchant(id)) => {
-                    let key = Key::MerchantBalance(id, currency);
-                    let mut balance = self.merchant_balance(id, currency);
+                }),
+                Some(Owner::Merchant(id)) => self.change_merchant_balance(id, currency, envelope, |balance| {
                     balance.post(posting);
-                    if counted.insert(key) {
-                        balance.row.touch(envelope.position);
-                        balance.note(envelope.event());
-                    }
-                    self.put(key, Record::MerchantBalance(balance));
-                }
+                }),
                 None => {}
             }
         }
+        let event = envelope.event();
+        if let Some((merchant, currency)) = settles_for(event) {
+            self.change_merchant_balance(merchant, currency, envelope, |balance| balance.note(event));
+        }
+    }
+
+    /// Counts what the event opened or ended for the client: an authorization, a dispute.
+    fn count_open(&mut self, before: usize, envelope: &Envelope) {
+        let after = self.open(envelope.stream_id());
+        if after == before {
+            return;
+        }
+        let StreamId::Payment(id) = envelope.stream_id() else { return };
+        let Some(purse) = self.payment(id).and_then(Payment::purse) else { return };
+        self.change_client_balance(purse.client_id, purse.pays_in(), envelope, |balance| {
+            let others = (balance.open as usize).saturating_sub(before);
+            balance.open = u32::try_from(others.saturating_add(after)).unwrap_or(u32::MAX);
+        });
+    }
+
+    /// Counts what a payment keeps open; nothing for other streams.
+    fn open(&self, stream: StreamId) -> usize {
+        match stream {
+            StreamId::Payment(id) => self.payment(id).map_or(0, Payment::open),
+            _ => 0,
+        }
+    }
+
+    /// Changes a client's balance. Its row counts an event once, however often that changes it.
+    fn change_client_balance(
+        &mut self,
+        id: ClientId,
+        currency: Currency,
+        envelope: &Envelope,
+        change: impl FnOnce(&mut ClientBalance),
+    ) {
+        let mut balance = self.client_balance(id, currency);
+        change(&mut balance);
+        balance.row.touch_once(envelope.position);
+        self.put(Key::ClientBalance(id, currency), Record::ClientBalance(balance));
+    }
+
+    /// Changes a merchant's balance. Its row counts an event once, however often that changes it.
+    fn change_merchant_balance(
+        &mut self,
+        id: MerchantId,
+        currency: Currency,
+        envelope: &Envelope,
+        change: impl FnOnce(&mut MerchantBalance),
+    ) {
+        let mut balance = self.merchant_balance(id, currency);
+        change(&mut balance);
+        balance.row.touch_once(envelope.position);
+        self.put(Key::MerchantBalance(id, currency), Record::MerchantBalance(balance));
     }
 
     fn put(&mut self, key: Key, record: Record) {
@@ -413,6 +659,16 @@ impl State {
         let record = self.records.get_mut(&key)?.as_mut()?;
         self.touched.insert(key);
         Some(record)
+    }
+}
+
+/// Names the merchant's balance that an event concerns by more than its postings.
+const fn settles_for(event: &Event) -> Option<(MerchantId, Currency)> {
+    match event {
+        Event::PaymentCaptured(capture) => Some((capture.merchant_id, capture.amount.currency)),
+        Event::PaymentRefunded(refund) => Some((refund.merchant_id, refund.amount.currency)),
+        Event::SettlementClosed(settlement) => Some((settlement.merchant_id, settlement.currency)),
+        _ => None,
     }
 }
 
