@@ -7,8 +7,11 @@ use ledger_core::balance::{ClientBalance, MerchantBalance, RowVersion};
 use ledger_core::card::Card;
 use ledger_core::card_number::Fingerprint;
 use ledger_core::event::{ApiKeyCreated, DecodeError};
+use ledger_core::fx::FxRate;
+use ledger_core::ids::StreamId;
 use ledger_core::money::Currency;
 use ledger_core::payment::Payment;
+use ledger_core::payout::Payout;
 use ledger_core::stamp::Stamp;
 use ledger_core::state::{Key, Record};
 use ledger_core::{Envelope, Owner, Timestamp};
@@ -32,7 +35,15 @@ pub(crate) async fn records(
         _ => None,
     });
     let card_ids = ids(|key| if let Key::Card(id) = key { Some(id.to_string()) } else { None });
-    let payment_ids = ids(|key| if let Key::Payment(id) = key { Some(id.to_string()) } else { None });
+    let streams = ids(|key| match key {
+        Key::Payment(id) => Some(id.to_string()),
+        Key::Payout(id) => Some(id.to_string()),
+        _ => None,
+    });
+    let pairs = ids(|key| match key {
+        Key::FxRate(from, to) => Some(StreamId::FxPair(*from, *to).to_string()),
+        _ => None,
+    });
     let key_ids = ids(|key| if let Key::ApiKey(id) = key { Some(id.to_string()) } else { None });
     let fingerprints: Vec<Vec<u8>> = keys
         .iter()
@@ -56,8 +67,11 @@ pub(crate) async fn records(
     if !fingerprints.is_empty() {
         cards_of_numbers(connection, &fingerprints, &mut found).await?;
     }
-    if !payment_ids.is_empty() {
-        payments(connection, &payment_ids, &mut found).await?;
+    if !streams.is_empty() {
+        folded(connection, &streams, &mut found).await?;
+    }
+    if !pairs.is_empty() {
+        fx_rates(connection, &pairs, &mut found).await?;
     }
     if !key_ids.is_empty() {
         api_keys(connection, &key_ids, &mut found).await?;
@@ -121,30 +135,54 @@ async fn cards_of_numbers(
     Ok(())
 }
 
-/// Payments have no row of their own: their streams are short, and folded.
-async fn payments(
+/// Payments and payouts have no rows of their own: their streams are short, and folded.
+async fn folded(
     connection: &mut PgConnection,
-    ids: &[String],
+    streams: &[String],
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let rows: Vec<(i64, String)> = sqlx::query_as(
         "SELECT position, canonical FROM events WHERE stream_id = ANY ($1) ORDER BY stream_id, version",
     )
-    .bind(ids)
+    .bind(streams)
     .fetch_all(connection)
     .await?;
-    let mut stream = Vec::with_capacity(rows.len());
-    for (position, canonical) in rows {
-        let envelope = Envelope::parse(&canonical)
-            .map_err(|source| StoreError::Corrupt { what: format!("event {position}"), source })?;
-        stream.push(envelope);
-    }
-    for events in stream.chunk_by(|a, b| a.stream_id() == b.stream_id()) {
-        if let Some(payment) = Payment::fold(events) {
+    let events = rows.iter().map(envelope).collect::<Result<Vec<_>, _>>()?;
+    for stream in events.chunk_by(|a, b| a.stream_id() == b.stream_id()) {
+        if let Some(payment) = Payment::fold(stream) {
             found.insert(Key::Payment(payment.id), Some(Record::Payment(Box::new(payment))));
+        } else if let Some(payout) = Payout::fold(stream) {
+            found.insert(Key::Payout(payout.id), Some(Record::Payout(payout)));
         }
     }
     Ok(())
+}
+
+/// The rate of a pair is what the last event of its stream says.
+async fn fx_rates(
+    connection: &mut PgConnection,
+    pairs: &[String],
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT last.* FROM unnest($1::text[]) AS wanted (stream_id)
+         CROSS JOIN LATERAL (SELECT position, canonical FROM events WHERE stream_id = wanted.stream_id
+                             ORDER BY version DESC LIMIT 1) AS last",
+    )
+    .bind(pairs)
+    .fetch_all(connection)
+    .await?;
+    for row in &rows {
+        if let Some(rate) = FxRate::of(&envelope(row)?) {
+            found.insert(Key::FxRate(rate.set.from, rate.set.to), Some(Record::FxRate(rate)));
+        }
+    }
+    Ok(())
+}
+
+fn envelope((position, canonical): &(i64, String)) -> Result<Envelope, StoreError> {
+    Envelope::parse(canonical)
+        .map_err(|source| StoreError::Corrupt { what: format!("event {position}"), source })
 }
 
 async fn api_keys(
@@ -191,7 +229,7 @@ async fn balances_of(
     let currencies: Vec<String> = wanted.iter().map(|(_, currency)| currency.to_string()).collect();
     let rows = sqlx::query(
         "SELECT found.* FROM unnest($1::text[], $2::text[]) AS wanted (owner, currency)
-         CROSS JOIN LATERAL (SELECT owner, currency, available, held, pending, reserved, in_transit, drawn,
+         CROSS JOIN LATERAL (SELECT owner, currency, available, held, open, pending, reserved, in_transit, drawn,
                                     unsettled, version, position
                              FROM balances WHERE owner = wanted.owner AND currency = wanted.currency
                              ORDER BY version DESC LIMIT 1) AS found",
@@ -208,8 +246,12 @@ async fn balances_of(
         let version = row_version(amount("version")?, amount("position")?);
         match owner.parse().map_err(|_| corrupt(&owner))? {
             Owner::Client(id) => {
-                let balance =
-                    ClientBalance { available: amount("available")?, held: amount("held")?, row: version };
+                let balance = ClientBalance {
+                    available: amount("available")?,
+                    held: amount("held")?,
+                    open: amount("open")?.try_into().unwrap_or_default(),
+                    row: version,
+                };
                 found.insert(Key::ClientBalance(id, currency), Some(Record::ClientBalance(balance)));
             }
             Owner::Merchant(id) => {

@@ -3,7 +3,9 @@
 
 use ledger_core::api_key::Role;
 use ledger_core::card_number::Fingerprint;
-use ledger_core::ids::{CardId, ClientId, KeyId, MerchantId, StreamId};
+use ledger_core::ids::{CardId, ClientId, DisputeId, KeyId, MerchantId, PaymentId, StreamId};
+use ledger_core::money::Currency;
+use ledger_core::time::Day;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -67,6 +69,47 @@ pub async fn payment_client(pool: &PgPool, payment: &str) -> Result<Option<Clien
     .fetch_optional(pool);
     let row: Option<(Option<String>,)> = within(READ_LIMIT, query).await?;
     Ok(row.and_then(|(client,)| client).and_then(|client| client.parse().ok()))
+}
+
+/// Finds the payment of a dispute, and its client.
+pub async fn dispute(pool: &PgPool, dispute: DisputeId) -> Result<Option<(PaymentId, ClientId)>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT stream_id, canonical::jsonb #>> '{data,client_id}' FROM events
+         WHERE canonical::jsonb #>> '{data,dispute_id}' = $1 AND type = 'payment.disputed'",
+    )
+    .bind(dispute.to_string())
+    .fetch_optional(pool);
+    let row: Option<(String, String)> = within(READ_LIMIT, query).await?;
+    Ok(row.and_then(|(payment, client)| Some((payment.parse().ok()?, client.parse().ok()?))))
+}
+
+/// Finds merchants and currencies that may have captures to settle through a day: all of them, or those
+/// of one merchant or one currency; the longest waiting first.
+pub async fn unsettled(
+    pool: &PgPool,
+    merchant: Option<MerchantId>,
+    currency: Option<Currency>,
+    through: Day,
+    limit: usize,
+) -> Result<Vec<(MerchantId, Currency)>, StoreError> {
+    // Days are written as ISO 8601 has them, so their texts are in their order.
+    let query = sqlx::query_as(
+        "SELECT owner, currency FROM
+             (SELECT owner, currency, (SELECT min(day) FROM jsonb_object_keys(unsettled::jsonb) AS day) AS first_day
+              FROM balances
+              WHERE owner LIKE 'mer\\_%' AND owner = coalesce($1, owner) AND currency = coalesce($2, currency)) AS waiting
+         WHERE first_day <= $3 ORDER BY first_day, owner, currency LIMIT $4",
+    )
+    .bind(merchant.map(|id| id.to_string()))
+    .bind(currency.map(|currency| currency.to_string()))
+    .bind(through.to_string())
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool);
+    let rows: Vec<(String, String)> = within(READ_LIMIT, query).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(merchant, currency)| Some((merchant.parse().ok()?, currency.parse().ok()?)))
+        .collect())
 }
 
 /// Returns the wrapped keys of the given subjects; an erased subject has none.

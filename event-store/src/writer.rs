@@ -234,7 +234,10 @@ async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<(), Stor
             Record::CardOf(_)
             | Record::Payment(_)
             | Record::ClientBalance(_)
-            | Record::MerchantBalance(_) => {}
+            | Record::MerchantBalance(_)
+            | Record::Settlement(_)
+            | Record::Payout(_)
+            | Record::FxRate(_) => {}
         }
     }
     if !batch.subject_keys.is_empty() {
@@ -286,6 +289,7 @@ struct BalanceColumns {
     currency: Vec<String>,
     available: Vec<i64>,
     held: Vec<i64>,
+    open: Vec<i64>,
     pending: Vec<i64>,
     reserved: Vec<i64>,
     in_transit: Vec<i64>,
@@ -304,6 +308,7 @@ impl BalanceColumns {
             currency: rows.iter().map(|row| row.currency.clone()).collect(),
             available: each(|row| row.client.available + row.merchant.available),
             held: each(|row| row.client.held),
+            open: each(|row| row.client.open.into()),
             pending: each(|row| row.merchant.pending),
             reserved: each(|row| row.merchant.reserved),
             in_transit: each(|row| row.merchant.in_transit),
@@ -334,18 +339,19 @@ async fn events_outcomes_and_balances(
              INSERT INTO outcomes (key, fingerprint, status, position, answer)
              SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::smallint[], $11::bigint[], $12::text[])
          ), moved AS (
-             UPDATE balances SET available = new.available, held = new.held, pending = new.pending,
+             UPDATE balances SET available = new.available, held = new.held, open = new.open, pending = new.pending,
                     reserved = new.reserved, in_transit = new.in_transit, drawn = new.drawn,
                     unsettled = new.unsettled, version = new.version, position = new.position
              FROM unnest($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-                         $19::bigint[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[])
-                  AS new (owner, currency, available, held, pending, reserved,
+                         $19::bigint[], $20::bigint[], $21::bigint[], $22::text[], $23::bigint[], $24::bigint[],
+                         $25::bigint[])
+                  AS new (owner, currency, available, held, open, pending, reserved,
                           in_transit, drawn, unsettled, version, position, expected)
              WHERE balances.owner = new.owner AND balances.currency = new.currency
                AND balances.version = new.expected
              RETURNING 1
          ), woken AS (
-             SELECT pg_notify($25, '') FROM (SELECT count(*) AS events FROM appended) AS counted WHERE events > 0
+             SELECT pg_notify($26, '') FROM (SELECT count(*) AS events FROM appended) AS counted WHERE events > 0
          )
          SELECT (SELECT count(*) FROM moved) + 0 * (SELECT count(*) FROM woken)",
     )
@@ -365,6 +371,7 @@ async fn events_outcomes_and_balances(
     .bind(columns.currency)
     .bind(columns.available)
     .bind(columns.held)
+    .bind(columns.open)
     .bind(columns.pending)
     .bind(columns.reserved)
     .bind(columns.in_transit)
@@ -382,11 +389,11 @@ async fn events_outcomes_and_balances(
 async fn insert_balances(connection: &mut PgConnection, rows: &[BalanceRow]) -> Result<(), StoreError> {
     let columns = BalanceColumns::of(rows)?;
     let inserted = sqlx::query(
-        "INSERT INTO balances (owner, currency, available, held, pending, reserved,
+        "INSERT INTO balances (owner, currency, available, held, open, pending, reserved,
                                in_transit, drawn, unsettled, version, position)
          SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                              $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[])
-              AS new (owner, currency, available, held, pending, reserved,
+                              $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[])
+              AS new (owner, currency, available, held, open, pending, reserved,
                       in_transit, drawn, unsettled, version, position)
          WHERE NOT EXISTS (SELECT FROM balances AS old WHERE old.owner = new.owner AND old.currency = new.currency)",
     )
@@ -394,6 +401,7 @@ async fn insert_balances(connection: &mut PgConnection, rows: &[BalanceRow]) -> 
     .bind(columns.currency)
     .bind(columns.available)
     .bind(columns.held)
+    .bind(columns.open)
     .bind(columns.pending)
     .bind(columns.reserved)
     .bind(columns.in_transit)

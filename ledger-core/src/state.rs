@@ -92,11 +92,9 @@ impl Record {
             Self::Card(card) => Some(card.row),
             Self::ClientBalance(balance) => Some(balance.row),
             Self::MerchantBalance(balance) => Some(balance.row),
-            Self::CardOf(_)
-            | Self::Payment(_)
-            | Self::Settlement(_)
-            | Self::Payout(_)
-            | Self::FxRate(_) => None,
+            Self::CardOf(_) | Self::Payment(_) | Self::Settlement(_) | Self::Payout(_) | Self::FxRate(_) => {
+                None
+            }
         }
     }
 }
@@ -239,7 +237,9 @@ impl State {
             Command::ReopenDispute(reopen) => self.payment_needs(reopen.dispute.payment_id, &mut keys),
             Command::Settle(settle) => {
                 let candidates = settle.candidates.iter();
-                keys.extend(candidates.map(|(merchant, currency)| Key::MerchantBalance(*merchant, *currency)));
+                keys.extend(
+                    candidates.map(|(merchant, currency)| Key::MerchantBalance(*merchant, *currency)),
+                );
             }
             Command::RequestPayout(request) => {
                 keys.push(Key::Merchant(request.merchant_id));
@@ -588,9 +588,11 @@ impl State {
                 Some(Owner::Client(id)) => self.change_client_balance(id, currency, envelope, |balance| {
                     balance.post(posting);
                 }),
-                Some(Owner::Merchant(id)) => self.change_merchant_balance(id, currency, envelope, |balance| {
-                    balance.post(posting);
-                }),
+                Some(Owner::Merchant(id)) => {
+                    self.change_merchant_balance(id, currency, envelope, |balance| {
+                        balance.post(posting);
+                    })
+                }
                 None => {}
             }
         }
