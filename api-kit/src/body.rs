@@ -14,6 +14,9 @@ use crate::problem::ApiError;
 /// The largest body of a command, in bytes.
 pub const COMMAND_LIMIT: usize = 64 * 1024;
 
+/// The largest body of a bulk request, in bytes.
+pub const BULK_LIMIT: usize = 4 * 1024 * 1024;
+
 /// How long a body may take, from its first byte to its last.
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -6,7 +6,8 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ledger_core::rejection::Conflict;
+use ledger_core::event::DeclineCode;
+use ledger_core::rejection::{Conflict, Rule};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -71,8 +72,12 @@ fn write_problems(html: &mut String) {
         let about = format!("{}: {}. {}", error.status().as_u16(), error.title(), error.detail());
         write_problem(html, error.code(), &about);
     }
-    for (code, title) in Conflict::CODES {
-        write_problem(html, code, &format!("409: {title}."));
+    for Rule { code, title, rule } in Conflict::RULES {
+        write_problem(html, code, &format!("409: {title}. {rule}"));
+    }
+    html.push_str("</dl></section><section><h3>Declines</h3><dl>");
+    for Rule { code, title, rule } in DeclineCode::RULES {
+        write_problem(html, code, &format!("{title}. {rule}"));
     }
     html.push_str("</dl></section>");
 }

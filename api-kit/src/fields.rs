@@ -276,6 +276,42 @@ impl<'a> Fields<'a> {
         Some(list)
     }
 
+    /// Takes any value, if it is there.
+    pub fn any(&mut self, name: &'static str) -> Option<&'a Json> {
+        self.take(name)
+    }
+
+    /// Takes a list of `min` to `max` objects whose members `read` takes.
+    pub fn list<T>(
+        &mut self,
+        name: &'static str,
+        min: usize,
+        max: usize,
+        mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = match self.take(name) {
+            Some(Json::List(items)) => items,
+            Some(_) => {
+                self.refuse(name, FieldCode::WrongType);
+                return None;
+            }
+            None => return self.required(name, None),
+        };
+        if items.len() > max || items.len() < min {
+            let code = if items.len() > max { FieldCode::TooLong } else { FieldCode::TooShort };
+            self.refuse(name, code);
+            return None;
+        }
+        let each = items.iter().enumerate().map(|(index, item)| {
+            let mut fields = Fields::of(item, format!("{}/{name}/{index}", self.pointer), self.errors)?;
+            let found = read(&mut fields);
+            fields.refuse_unknown();
+            found
+        });
+        // All of them are read before one that is missing counts: every error is named.
+        each.collect::<Vec<_>>().into_iter().collect()
+    }
+
     /// Takes an object whose members `read` takes.
     pub fn object<T>(
         &mut self,

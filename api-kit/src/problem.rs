@@ -305,12 +305,9 @@ impl ApiError {
 
     /// Returns what it is, in few words.
     pub fn title(&self) -> &'static str {
-        let Kind { code, title, .. } = self.kind();
         match self {
-            Self::Conflict(_) => {
-                Conflict::CODES.iter().find(|(known, _)| *known == code).map_or(code, |(_, title)| title)
-            }
-            _ => title,
+            Self::Conflict(conflict) => conflict.rule().title,
+            _ => self.kind().title,
         }
     }
 
@@ -356,6 +353,9 @@ impl ApiError {
         body.insert("detail".to_owned(), self.detail().into());
         body.insert("code".to_owned(), self.code().into());
         body.insert("request_id".to_owned(), request_id.into());
+        if let Self::Conflict(conflict) = self {
+            body.insert("rule".to_owned(), conflict.rule().rule.into());
+        }
         if let Self::InvalidRequest(errors) = self {
             body.insert("errors".to_owned(), errors.iter().map(FieldError::to_json).collect());
         }
@@ -412,6 +412,9 @@ pub struct Problem {
     pub code: String,
     /// The request's id.
     pub request_id: String,
+    /// With a 409: the rule that decided. Its numbers stand beside it.
+    #[schema(required = false)]
+    pub rule: Option<String>,
     /// With `invalid_request`: each wrong field or parameter.
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,

@@ -61,17 +61,28 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     // A handler that panics is a bug of ours, not a reason to hang up on the caller.
     let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|panic| ApiError::internal(said(&*panic)).into_response());
-    let error = response.extensions_mut().remove::<Unrendered>().map(|Unrendered(error)| error);
-    if let Some(error) = error.or_else(|| unrendered(&response)) {
-        span.in_scope(|| log(&error));
-        render(&mut response, &error, &id);
-    }
+    span.in_scope(|| render_refusal(&mut response, &id));
     let status = response.status().as_u16().to_string();
     let labels = [("route", route), ("method", counted(&method).to_owned()), ("status", status)];
     counter!("quittance_requests_total", &labels).increment(1);
     histogram!("quittance_request_seconds", &labels[..2]).record(started.elapsed());
     finish_headers(&mut response, &id);
     response
+}
+
+/// Renders what a route answered to a part of a request: its refusal under the request's id.
+pub fn rendered(mut response: Response, id: &RequestId) -> Response {
+    render_refusal(&mut response, id);
+    response
+}
+
+/// Logs and renders a refusal, if the answer is one.
+fn render_refusal(response: &mut Response, id: &RequestId) {
+    let error = response.extensions_mut().remove::<Unrendered>().map(|Unrendered(error)| error);
+    if let Some(error) = error.or_else(|| unrendered(response)) {
+        log(&error);
+        render(response, &error, id);
+    }
 }
 
 /// Finds what the router itself refused, which it does in plain text.

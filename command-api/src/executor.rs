@@ -13,8 +13,9 @@ use event_store::batch::{Batch, Change, Outcome, StoredEvent};
 use event_store::clock::Clock;
 use event_store::reader::Head;
 use event_store::writer::{Locked, LogWriter};
-use ledger_core::command::Context;
+use ledger_core::command::{Context, SETTLEMENTS_MAX};
 use ledger_core::event::DecodeError;
+use ledger_core::ids::EventId;
 use ledger_core::state::{Key, Record};
 use ledger_core::{Command, Draft, Envelope, LeafHash, Rejection, State, Timestamp};
 use metrics::{counter, histogram};
@@ -238,8 +239,8 @@ struct Known {
 
 impl Known {
     fn is_of(&self, order: &Order) -> bool {
-        let Some(event_id) = &self.event_id else { return false };
-        order.event_ids.iter().any(|own| own.to_string() == *event_id)
+        let Some(Ok(event_id)) = self.event_id.as_ref().map(|id| id.parse::<EventId>()) else { return false };
+        (order.event_id..=order.event_id.plus(SETTLEMENTS_MAX as u64)).contains(&event_id)
     }
 }
 
@@ -339,11 +340,12 @@ impl Deciding {
             });
         }
         let Some(now) = self.now else { return Ok(Answered::Refused(Refusal::ClockSkew)) };
-        let context = Context { now, event_ids: order.event_ids };
+        let context = Context { now, event_id: order.event_id };
         let (status, answer) = match self.state.decide(&order.command, &context) {
             Ok(drafts) => self.carry_out(order, drafts, now)?,
             Err(Rejection::NotFound) => return Ok(Answered::Refused(Refusal::NotFound)),
             Err(Rejection::CurrencyMismatch) => return Ok(Answered::Refused(Refusal::CurrencyMismatch)),
+            Err(Rejection::TooEarly) => return Ok(Answered::Refused(Refusal::TooEarly)),
             Err(Rejection::Conflict(conflict)) => {
                 (409, (self.conflict_body)(&conflict, order.request_id.as_deref().unwrap_or_default()))
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_kit::fields::{self, Fields};
+use api_kit::fields::{self, FieldCode, FieldError, Fields};
 use api_kit::json::Json;
 use api_kit::problem::ApiError;
 use api_kit::request_id::RequestId;
@@ -19,17 +19,19 @@ use ledger_core::ids::{ClientId, EventId, MerchantId, StreamId};
 use ledger_core::personal::Sealed;
 use sqlx::PgPool;
 
+use crate::authorization_days::AuthorizationDays;
+use crate::bulk::Place;
 use crate::executor::Alive;
 use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
 use crate::order::{Answered, Order, Refusal, Secrets};
 use crate::queue::Queue;
 use crate::relay::RelayHealth;
-use crate::sealing::Sealer;
+use crate::sealing::{Sealer, SubjectKey};
 
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-static LEDGER_POSITION: HeaderName = HeaderName::from_static("ledger-position");
-static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) static LEDGER_POSITION: HeaderName = HeaderName::from_static("ledger-position");
+pub(crate) static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Gateway {
     pub sealer: Sealer,
     /// Keys of cards and requests.
     pub keys: Arc<LedgerKeys>,
+    /// How long authorizations can be captured.
+    pub authorization_days: Arc<AuthorizationDays>,
     /// The time of day, for what is not an event's.
     pub clock: Clock,
     /// Whether anyone carries orders out.
@@ -59,6 +63,8 @@ pub struct Received {
     request_id: RequestId,
     idempotency: Idempotency,
     size: usize,
+    /// Its place among others, if it came in a bulk request.
+    place: Option<Place>,
 }
 
 impl Received {
@@ -85,10 +91,10 @@ impl Received {
 pub struct Prepared {
     /// What to do.
     pub command: Command,
-    /// Ids for its events; personal fields are sealed for the first.
-    pub event_ids: [EventId; 2],
+    /// The id of its first event, which personal fields are sealed for.
+    pub event_id: EventId,
     /// The wrapped key of a new subject.
-    pub subject_key: Option<(StreamId, Vec<u8>)>,
+    pub subject_key: Option<SubjectKey>,
     /// What only the first answer shows.
     pub secrets: Secrets,
 }
@@ -96,7 +102,7 @@ pub struct Prepared {
 impl Prepared {
     /// Prepares a command that has no personal fields and no secrets.
     pub fn plain(command: Command) -> Self {
-        Self { command, event_ids: Order::draw_event_ids(), subject_key: None, secrets: Vec::new() }
+        Self { command, event_id: Order::draw_event_id(), subject_key: None, secrets: Vec::new() }
     }
 }
 
@@ -110,7 +116,8 @@ impl Gateway {
         if !roles.contains(&principal.role) {
             return Err(ApiError::Forbidden);
         }
-        if !self.queue.has_room() {
+        let place = parts.extensions.get::<Place>().cloned();
+        if place.is_none() && !self.queue.has_room() {
             return Err(ApiError::QueueFull);
         }
         let json = body::read_json(&parts.headers, body, body::COMMAND_LIMIT).await?;
@@ -119,22 +126,27 @@ impl Gateway {
         let canonical = canonical_without_cvc(&json)?;
         let idempotency =
             Idempotency::of(&self.keys.idempotency, &principal, key, parts.uri.path(), &canonical);
-        Ok(Received { json, query, principal, request_id, idempotency, size: canonical.len() + 1024 })
+        let size = canonical.len() + 1024;
+        Ok(Received { json, query, principal, request_id, idempotency, size, place })
     }
 
     /// Queues a command and answers with its outcome.
     pub async fn carry_out(&self, received: Received, prepared: Prepared) -> Result<Response, ApiError> {
-        let Prepared { command, event_ids, subject_key, secrets } = prepared;
+        let Prepared { command, event_id, subject_key, secrets } = prepared;
         let order = Order {
             command,
             idempotency: received.idempotency,
-            event_ids,
+            event_id,
             actor: received.principal.key_id.to_string(),
             request_id: Some(received.request_id.to_string()),
             subject_key,
             size: received.size,
         };
-        match self.queue.submit(order).await {
+        let answered = match received.place {
+            Some(place) => place.submit(order).await,
+            None => self.queue.submit(order).await,
+        };
+        match answered {
             Answered::Outcome { outcome, replayed } => {
                 // It is durable now: whatever fails from here on leaves its outcome to be asked for again.
                 let mut answer =
@@ -162,6 +174,38 @@ impl Gateway {
         let (Some(client), Some(plain)) = (client, plain) else { return Ok(None) };
         let subject = self.sealer.subject(StreamId::Client(client)).await?;
         Ok(subject.map(|subject| subject.seal(event, field, &plain.into())))
+    }
+
+    /// Seals a personal field of a stream's event: with the client's key, or, where there is no client, with
+    /// the stream's own. The second value is the stream's key if it is new.
+    pub async fn seal(
+        &self,
+        client: Option<ClientId>,
+        stream: StreamId,
+        (event, field): (EventId, &str),
+        plain: String,
+    ) -> Result<(Sealed, Option<SubjectKey>), ApiError> {
+        let plain = plain.into();
+        for subject in client.map(StreamId::Client).into_iter().chain([stream]) {
+            if let Some(subject) = self.sealer.subject(subject).await? {
+                return Ok((subject.seal(event, field, &plain), None));
+            }
+        }
+        let (subject, key) = self.sealer.new_subject(stream);
+        Ok((subject.seal(event, field, &plain), Some(key)))
+    }
+
+    /// The same for a field that may be missing.
+    pub async fn seal_optional(
+        &self,
+        client: Option<ClientId>,
+        stream: StreamId,
+        place: (EventId, &str),
+        plain: Option<String>,
+    ) -> Result<(Option<Sealed>, Option<SubjectKey>), ApiError> {
+        let Some(plain) = plain else { return Ok((None, None)) };
+        let (sealed, key) = self.seal(client, stream, place, plain).await?;
+        Ok((Some(sealed), key))
     }
 
     /// Refuses a request whose path names no possible object: with 404, unless its idempotency key
@@ -215,6 +259,7 @@ fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::NotFound => ApiError::NotFound,
         Refusal::CurrencyMismatch => api_kit::fields::currency_mismatch("/amount/currency"),
+        Refusal::TooEarly => ApiError::field(FieldError::new("/as_of", FieldCode::OutOfRange)),
         Refusal::KeyReused => ApiError::IdempotencyKeyReused,
         Refusal::ClockSkew => ApiError::ClockSkew,
         Refusal::QueueFull => ApiError::QueueFull,

@@ -2,6 +2,7 @@
 
 use event_store::lookup::Principal;
 use event_store::secrets::VersionedKey;
+use ledger_core::Timestamp;
 use ledger_core::ids::MerchantId;
 use uuid::Uuid;
 
@@ -24,6 +25,17 @@ impl Idempotency {
         Self {
             key: short(secret.hmac(&[b"key", owner.as_bytes(), key.as_bytes()])),
             fingerprint: short(secret.hmac(&[b"request", b"POST", path.as_bytes(), body.as_bytes()])),
+        }
+    }
+
+    /// Computes both for what is due by the clock: the same deadline is the same command, whoever carries it
+    /// out and however often.
+    pub fn of_system(secret: &VersionedKey, what: &str, due_at: Timestamp) -> Self {
+        let due_at = due_at.to_string();
+        let parts = [what.as_bytes(), due_at.as_bytes()];
+        Self {
+            key: short(secret.hmac(&[b"key", b"system", parts[0], parts[1]])),
+            fingerprint: short(secret.hmac(&[b"request", b"system", parts[0], parts[1]])),
         }
     }
 

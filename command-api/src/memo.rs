@@ -1,6 +1,7 @@
 //! What the last batches knew: a memo that saves look-ups, and is never trusted past another writer.
 
 use event_store::reader::Head;
+use ledger_core::payment::{Dispute, Outcome};
 use ledger_core::state::{Key, Record};
 use ledger_core::{LeafHash, State};
 use lru::LruCache;
@@ -79,16 +80,32 @@ fn size(record: Option<&Record>) -> usize {
             Some(Record::Payment(payment)) => {
                 let details = &payment.details;
                 let boxes = [&details.description, &details.metadata];
-                768 + boxes
-                    .iter()
-                    .filter_map(|sealed| sealed.as_ref())
-                    .map(|sealed| sealed.boxed.len())
-                    .sum::<usize>()
+                let evidence = match &payment.outcome {
+                    Outcome::Approved(amounts) => amounts.disputes.iter().map(size_of_dispute).sum(),
+                    Outcome::Declined { .. } => 0,
+                };
+                768 + evidence
+                    + boxes
+                        .iter()
+                        .filter_map(|sealed| sealed.as_ref())
+                        .map(|sealed| sealed.boxed.len())
+                        .sum::<usize>()
             }
             Some(Record::Client(_) | Record::Merchant(_)) => 1024,
-            Some(Record::MerchantBalance(balance)) => 128 + 32 * balance.unsettled.len(),
-            Some(Record::Card(_) | Record::CardOf(_) | Record::ApiKey(_) | Record::ClientBalance(_)) => 128,
+            Some(Record::MerchantBalance(balance)) => 128 + 48 * balance.unsettled.len(),
+            Some(Record::Payout(_) | Record::Settlement(_)) => 512,
+            Some(
+                Record::Card(_)
+                | Record::CardOf(_)
+                | Record::ApiKey(_)
+                | Record::ClientBalance(_)
+                | Record::FxRate(_),
+            ) => 128,
         }
+}
+
+fn size_of_dispute(dispute: &Dispute) -> usize {
+    512 + dispute.evidence.as_ref().map_or(0, |(_, text)| text.boxed.len())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use event_store::batch::Outcome;
 use ledger_core::Command;
-use ledger_core::ids::{EventId, StreamId};
+use ledger_core::ids::EventId;
 use serde_json::Value;
 
 use crate::idempotency::Idempotency;
+use crate::sealing::SubjectKey;
 
 /// A command with all that was drawn and looked up for it, so that running it again does the same.
 #[derive(Clone, Debug)]
@@ -14,22 +15,22 @@ pub struct Order {
     pub command: Command,
     /// What the request is recognised by.
     pub idempotency: Idempotency,
-    /// Ids for its events.
-    pub event_ids: [EventId; 2],
+    /// The id of its first event; those of the others follow.
+    pub event_id: EventId,
     /// Who asked: the API key's id, or `system:` and a part of the ledger.
     pub actor: String,
     /// The request; `None` where the ledger acts by itself.
     pub request_id: Option<String>,
     /// The key of a new subject, wrapped; stored if anything is appended.
-    pub subject_key: Option<(StreamId, Vec<u8>)>,
+    pub subject_key: Option<SubjectKey>,
     /// Roughly how large the command is, in bytes.
     pub size: usize,
 }
 
 impl Order {
-    /// Draws the ids that two events can need.
-    pub fn draw_event_ids() -> [EventId; 2] {
-        [EventId::new(event_store::entropy::uuid()), EventId::new(event_store::entropy::uuid())]
+    /// Draws the id of a command's first event.
+    pub fn draw_event_id() -> EventId {
+        EventId::new(event_store::entropy::uuid())
     }
 }
 
@@ -54,6 +55,8 @@ pub enum Refusal {
     NotFound,
     /// The amount is in another currency than the object.
     CurrencyMismatch,
+    /// Its time is still to come: the scheduler comes again, and `as_of` of a request may not be later.
+    TooEarly,
     /// The idempotency key belongs to another request.
     KeyReused,
     /// PostgreSQL's clock is behind the log.

@@ -46,10 +46,49 @@ impl Ticket {
     }
 }
 
+/// An order's handler, while it waits for the answer.
+#[derive(Debug)]
+pub struct Waiting {
+    claim: Arc<AtomicU8>,
+    answer: oneshot::Receiver<Answered>,
+}
+
+impl Waiting {
+    /// Waits for the answer.
+    ///
+    /// At the deadline an order that still waits is given up: it will certainly not run. One that was
+    /// taken is waited for a while longer, then its outcome is unknown to us, though it may come.
+    pub async fn answer(mut self) -> Answered {
+        if let Ok(answered) = tokio::time::timeout(DEADLINE, &mut self.answer).await {
+            return answered.unwrap_or(Answered::Refused(Refusal::Unknown));
+        }
+        if self.claim.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return Answered::Refused(Refusal::DeadlinePassed);
+        }
+        match tokio::time::timeout(PATIENCE, self.answer).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(_)) | Err(_) => Answered::Refused(Refusal::Unknown),
+        }
+    }
+}
+
+/// Orders that wait, in two lines: those of bulk requests never fill more than half of a batch.
+#[derive(Debug, Default)]
+struct Lines {
+    single: VecDeque<Ticket>,
+    bulk: VecDeque<Ticket>,
+}
+
+impl Lines {
+    fn is_empty(&self) -> bool {
+        self.single.is_empty() && self.bulk.is_empty()
+    }
+}
+
 /// Orders that wait for the executor.
 #[derive(Debug)]
 pub struct Queue {
-    waiting: Mutex<VecDeque<Ticket>>,
+    waiting: Mutex<Lines>,
     arrived: Notify,
     wait_max: Duration,
     closed: AtomicBool,
@@ -63,33 +102,40 @@ impl Queue {
 
     /// Tells whether a new order would be taken: asked before its body is read.
     pub fn has_room(&self) -> bool {
-        let waiting = self.lock();
-        let oldest = waiting.front().map_or(Duration::ZERO, |ticket| ticket.since.elapsed());
-        oldest < self.wait_max && !self.closed.load(Ordering::Acquire)
+        self.is_fresh(self.lock().single.front())
+    }
+
+    /// Tells whether the orders of a bulk request would be taken.
+    pub fn has_room_for_bulk(&self) -> bool {
+        self.is_fresh(self.lock().bulk.front())
+    }
+
+    fn is_fresh(&self, oldest: Option<&Ticket>) -> bool {
+        let waited = oldest.map_or(Duration::ZERO, |ticket| ticket.since.elapsed());
+        waited < self.wait_max && !self.closed.load(Ordering::Acquire)
     }
 
     /// Queues an order and waits for its answer.
-    ///
-    /// At the deadline an order that still waits is given up: it will certainly not run. One that was
-    /// taken is waited for a while longer, then its outcome is unknown to us, though it may come.
     pub async fn submit(&self, order: Order) -> Answered {
-        let (reply, mut answer) = oneshot::channel();
-        let claim = Arc::new(AtomicU8::new(WAITING));
         if self.closed.load(Ordering::Acquire) {
             return Answered::Refused(Refusal::QueueFull);
         }
-        self.lock().push_back(Ticket { order, since: Instant::now(), claim: Arc::clone(&claim), reply });
+        let (ticket, waiting) = ticket(order);
+        self.lock().single.push_back(ticket);
         self.arrived.notify_one();
-        if let Ok(answered) = tokio::time::timeout(DEADLINE, &mut answer).await {
-            return answered.unwrap_or(Answered::Refused(Refusal::Unknown));
+        waiting.answer().await
+    }
+
+    /// Queues the orders of a bulk request, in their order and with none between them; none if the queue is
+    /// closed.
+    pub fn push_bulk(&self, orders: Vec<Order>) -> Vec<Waiting> {
+        if self.closed.load(Ordering::Acquire) {
+            return Vec::new();
         }
-        if claim.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            return Answered::Refused(Refusal::DeadlinePassed);
-        }
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(answered)) => answered,
-            Ok(Err(_)) | Err(_) => Answered::Refused(Refusal::Unknown),
-        }
+        let (tickets, waiting): (Vec<_>, Vec<_>) = orders.into_iter().map(ticket).unzip();
+        self.lock().bulk.extend(tickets);
+        self.arrived.notify_one();
+        waiting
     }
 
     /// Waits until an order waits; `false` when the queue is closed and empty.
@@ -105,34 +151,24 @@ impl Queue {
         }
     }
 
-    /// Takes what waits, oldest first, up to a batch; what was given up or is late is dropped.
+    /// Takes what waits, oldest first, up to a batch: at most half of it from bulk requests. What was given
+    /// up or is late is dropped.
     pub fn take(&self) -> Vec<Ticket> {
-        let mut taken = Vec::new();
-        let mut bytes = 0;
-        let mut waiting = self.lock();
-        while let Some(next) = waiting.front() {
-            bytes += next.order.size;
-            if taken.len() >= BATCH_ORDERS_MAX || (bytes > BATCH_BYTES_MAX && !taken.is_empty()) {
-                break;
-            }
-            let Some(ticket) = waiting.pop_front() else { break };
-            let claimed = ticket.claim.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
-            match claimed {
-                Ok(_) if ticket.is_late() => ticket.answer(Answered::Refused(Refusal::DeadlinePassed)),
-                Ok(_) => taken.push(ticket),
-                Err(_) => {}
-            }
-        }
-        taken
+        let mut lines = self.lock();
+        let mut batch = Taken::default();
+        batch.take(&mut lines.bulk, BATCH_ORDERS_MAX / 2, BATCH_BYTES_MAX / 2);
+        batch.take(&mut lines.single, BATCH_ORDERS_MAX, BATCH_BYTES_MAX);
+        batch.tickets
     }
 
     /// Drops what was given up or is late, while nothing can be taken.
     pub fn drop_given_up(&self) {
-        let mut waiting = self.lock();
-        let (late, rest): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(Ticket::is_late);
-        *waiting = rest;
-        drop(waiting);
-        for ticket in late {
+        let mut lines = self.lock();
+        let (late_single, single) = lines.single.drain(..).partition(Ticket::is_late);
+        let (late_bulk, bulk): (VecDeque<_>, _) = lines.bulk.drain(..).partition(Ticket::is_late);
+        *lines = Lines { single, bulk };
+        drop(lines);
+        for ticket in VecDeque::into_iter(late_single).chain(late_bulk) {
             Ticket::answer(ticket, Answered::Refused(Refusal::DeadlinePassed));
         }
     }
@@ -143,9 +179,47 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Ticket>> {
-        // Nothing panics while it is held; and if it did, the deque would still be whole.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
+        // Nothing panics while it is held; and if it did, the lines would still be whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes an order's ticket, and what its handler waits with.
+fn ticket(order: Order) -> (Ticket, Waiting) {
+    let (reply, answer) = oneshot::channel();
+    let claim = Arc::new(AtomicU8::new(WAITING));
+    let waiting = Waiting { claim: Arc::clone(&claim), answer };
+    (Ticket { order, since: Instant::now(), claim, reply }, waiting)
+}
+
+/// A batch while it is taken.
+#[derive(Default)]
+struct Taken {
+    tickets: Vec<Ticket>,
+    bytes: usize,
+}
+
+impl Taken {
+    /// Takes from a line until the batch has so many orders or bytes; one that is larger than a batch gets
+    /// its turn too, alone.
+    fn take(&mut self, line: &mut VecDeque<Ticket>, orders_max: usize, bytes_max: usize) {
+        while let Some(next) = line.front() {
+            let bytes = self.bytes + next.order.size;
+            if self.tickets.len() >= orders_max || (bytes > bytes_max && !self.tickets.is_empty()) {
+                return;
+            }
+            let Some(ticket) = line.pop_front() else { return };
+            let claimed = ticket.claim.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+            match claimed {
+                Ok(_) if ticket.is_late() => ticket.answer(Answered::Refused(Refusal::DeadlinePassed)),
+                Ok(_) => {
+                    self.bytes = bytes;
+                    self.tickets.push(ticket);
+                }
+                Err(_) => {}
+            }
+        }
     }
 }
 
@@ -162,7 +236,7 @@ mod tests {
         Order {
             command: Command::RevokeKey(KeyId::new(Uuid::nil())),
             idempotency: Idempotency::unique(),
-            event_ids: Order::draw_event_ids(),
+            event_id: Order::draw_event_id(),
             actor: "system:test".to_owned(),
             request_id: None,
             subject_key: None,
@@ -172,7 +246,7 @@ mod tests {
 
     /// Lets all tasks go as far as they can.
     async fn gathered(queue: &Queue, orders: usize) {
-        while queue.lock().len() < orders {
+        while queue.lock().single.len() < orders {
             tokio::task::yield_now().await;
         }
     }
@@ -199,6 +273,26 @@ mod tests {
         submit(&queue, BATCH_BYTES_MAX * 2);
         gathered(&queue, 1).await;
         assert_eq!(queue.take().len(), 1, "one that is larger than a batch still gets its turn");
+    }
+
+    #[tokio::test]
+    async fn bulk_requests_get_half_of_a_batch_and_keep_their_order() {
+        let queue = Arc::new(Queue::new(Duration::from_secs(1)));
+        let many = (0..BATCH_ORDERS_MAX).map(|n| order(n + 1)).collect();
+        let _waiting = queue.push_bulk(many);
+        for _ in 0..BATCH_ORDERS_MAX {
+            submit(&queue, 0);
+        }
+        gathered(&queue, BATCH_ORDERS_MAX).await;
+        let sizes = |batch: Vec<Ticket>| batch.iter().map(|ticket| ticket.order.size).collect::<Vec<_>>();
+        let half = BATCH_ORDERS_MAX / 2;
+        let first = sizes(queue.take());
+        assert_eq!(first[..half], (1..=half).collect::<Vec<_>>());
+        assert_eq!(first[half..], vec![0; half]);
+        let second = sizes(queue.take());
+        assert_eq!(second[..half], (half + 1..=BATCH_ORDERS_MAX).collect::<Vec<_>>());
+        assert_eq!(second[half..], vec![0; half]);
+        assert!(queue.take().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,15 +6,20 @@
 
 use ledger_core::api_key::ApiKey;
 use ledger_core::card::{Card, CardStatus};
-use ledger_core::client::Client;
-use ledger_core::command::{Command, MoveCash, Refund};
-use ledger_core::event::Event;
-use ledger_core::ids::EventId;
-use ledger_core::merchant::Merchant;
-use ledger_core::payment::{Outcome, Payment};
+use ledger_core::client::{Client, ClientStatus};
+use ledger_core::command::{Command, DisputeOf, MoveCash, Refund};
+use ledger_core::event::{
+    DeclineCode, Event, Funding, FxRateSet, PaymentDeclined, PaymentDetails, PayoutRequested,
+};
+use ledger_core::fx::FxRate;
+use ledger_core::ids::{DisputeId, EventId, MerchantId};
+use ledger_core::merchant::{Merchant, MerchantStatus};
+use ledger_core::payment::{Amounts, Outcome, Payment};
+use ledger_core::payout::Payout;
 use ledger_core::personal::{Reason, Sealed};
+use ledger_core::settlement::Settlement;
 use ledger_core::stamp::Stamp;
-use ledger_core::{Envelope, Money, State, Timestamp};
+use ledger_core::{Currency, Envelope, Money, State};
 use serde_json::{Value, json};
 
 /// Renders what a command answers: the HTTP status and the resource. `envelopes` are its events, none if
@@ -25,16 +30,42 @@ pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Optio
         Command::Deposit(cash) | Command::Withdraw(cash) => {
             (200, cash_moved(cash, state, envelopes.first()?))
         }
+        Command::CloseClient(close) => (200, client(state.client(close.id)?)),
         Command::IssueCard(issue) => (201, issued_card(state.card(issue.id)?)),
         Command::BlockCard(change) | Command::UnblockCard(change) => (200, card(state.card(change.id)?)),
         Command::OpenMerchant(open) => (201, merchant(state.merchant(open.id)?)),
         Command::ChangeSettings(change) => (200, merchant(state.merchant(change.id)?)),
+        Command::SuspendMerchant(change) | Command::ReinstateMerchant(change) => {
+            (200, merchant(state.merchant(change.id)?))
+        }
+        Command::DepositToMerchant(deposit) => {
+            let reference = ("reference", deposit.reference.as_ref());
+            (200, merchant_cash(deposit.id, deposit.amount, reference, state, envelopes.first()?))
+        }
+        Command::WriteOff(write_off) => {
+            let reason = ("reason", Some(&write_off.reason));
+            (200, merchant_cash(write_off.id, write_off.amount, reason, state, envelopes.first()?))
+        }
         Command::CreateKey(create) => (201, created_key(state.api_key(create.id)?)),
         Command::RevokeKey(id) => (200, api_key(state.api_key(*id)?)),
         Command::Authorize(authorize) => (201, payment(state.payment(authorize.id)?)),
+        Command::Increment(increment) => (200, payment(state.payment(increment.payment_id)?)),
         Command::Capture(capture) => (200, payment(state.payment(capture.payment_id)?)),
         Command::Void(void) => (200, payment(state.payment(void.payment_id)?)),
         Command::Refund(command) => (201, refund(command, envelopes.first()?)?),
+        // Nobody waits for what the scheduler does.
+        Command::WarnOfExpiry(_) | Command::Expire(_) | Command::LoseUnanswered(_) => (200, Value::Null),
+        Command::OpenDispute(open) => (201, dispute(state.payment(open.payment_id)?, open.id)?),
+        Command::SubmitEvidence(submit) => (200, dispute_of(&submit.dispute, state)?),
+        Command::WinDispute(of) | Command::LoseDispute(of) => (200, dispute_of(of, state)?),
+        Command::ReopenDispute(reopen) => (200, dispute_of(&reopen.dispute, state)?),
+        Command::Settle(_) => {
+            let settlements = envelopes.iter().filter_map(Settlement::of);
+            (200, json!({ "data": settlements.map(|closed| settlement(&closed)).collect::<Vec<_>>() }))
+        }
+        Command::RequestPayout(request) => (201, payout(state.payout(request.id)?)),
+        Command::ChangePayout(change) => (200, payout(state.payout(change.id)?)),
+        Command::SetFxRate(set) => (201, fx_rate(state.fx_rate(set.from, set.to)?)),
     };
     Some(answer)
 }
@@ -47,7 +78,10 @@ fn client(client: &Client) -> Value {
             "id": client.id,
             "name": seal("name", Some(&client.opened.name)),
             "email": seal("email", client.opened.email.as_ref()),
-            "status": "open",
+            "status": match client.status {
+                ClientStatus::Open => "open",
+                ClientStatus::Closed { .. } => "closed",
+            },
             "metadata": seal("metadata", client.opened.metadata.as_ref()),
         }),
     )
@@ -101,7 +135,10 @@ fn merchant(merchant: &Merchant) -> Value {
         json!({
             "id": merchant.id,
             "name": merchant.name,
-            "status": "active",
+            "status": match merchant.status {
+                MerchantStatus::Active => "active",
+                MerchantStatus::Suspended { .. } => "suspended",
+            },
             "fee": settings.fee,
             "fee_version": settings.fee_version,
             "settlement_delay_days": settings.settlement_delay_days,
@@ -110,6 +147,30 @@ fn merchant(merchant: &Merchant) -> Value {
             "metadata": merchant.metadata,
         }),
     )
+}
+
+/// What moved to a merchant, and what was written about it.
+fn merchant_cash(
+    id: MerchantId,
+    amount: Money,
+    (field, written): (&'static str, Option<&Sealed>),
+    state: &State,
+    envelope: &Envelope,
+) -> Value {
+    let balance = state.merchant_balance(id, amount.currency);
+    let moved = json!({
+        "merchant_id": id,
+        "amount": amount,
+        "balances": [{
+            "currency": amount.currency,
+            "pending": balance.pending,
+            "available": balance.available,
+            "reserved": balance.reserved,
+            "in_transit": balance.in_transit,
+        }],
+    });
+    let written = sealed_field(written, envelope.draft.event_id, field);
+    of_event(envelope, with(moved, [(field, written)]))
 }
 
 fn api_key(key: &ApiKey) -> Value {
@@ -130,7 +191,6 @@ fn created_key(key: &ApiKey) -> Value {
 
 fn payment(payment: &Payment) -> Value {
     let details = &payment.details;
-    let money = |amount| Money::new(amount, payment.currency());
     let seal = |field, sealed: Option<&Sealed>| sealed_field(sealed, payment.origin, field);
     let known = json!({
         "id": payment.id,
@@ -138,71 +198,162 @@ fn payment(payment: &Payment) -> Value {
         "merchant_id": details.merchant_id,
         "client_id": payment.client_id(),
         "amount": details.amount,
-        "funding": null,
         "card": details.card,
         "capture": details.capture,
         "reference": details.reference,
         "description": seal("description", details.description.as_ref()),
         "metadata": seal("metadata", details.metadata.as_ref()),
-        // Disputes come with their own events; until then nothing is disputed.
-        "disputed": money(0),
-        "charged_back": money(0),
     });
-    let amounts = match &payment.outcome {
-        Outcome::Declined { code, .. } => amounts(money, [0; 7], Some(json!(code)), None),
-        Outcome::Approved(of) => amounts(
-            money,
-            [
-                of.authorized,
-                of.captured,
-                of.released,
-                of.refunded,
-                of.capturable(),
-                of.refundable(),
-                of.fee_taken - of.fee_returned,
-            ],
-            None,
-            Some(of.expires_at),
-        ),
+    let outcome = match &payment.outcome {
+        Outcome::Declined { code, .. } => declined(*code, details),
+        Outcome::Approved(amounts) => approved(amounts, payment.currency()),
     };
-    stamped(&payment.stamp, with(known, amounts))
+    stamped(&payment.stamp, with(known, outcome))
 }
 
-fn amounts(
-    money: impl Fn(i64) -> Money,
-    [authorized, captured, released, refunded, capturable, refundable, fee]: [i64; 7],
-    decline_code: Option<Value>,
-    expires_at: Option<Timestamp>,
-) -> [(&'static str, Value); 9] {
-    [
-        ("authorized", json!(money(authorized))),
-        ("captured", json!(money(captured))),
-        ("released", json!(money(released))),
-        ("refunded", json!(money(refunded))),
-        ("capturable", json!(money(capturable))),
-        ("refundable", json!(money(refundable))),
-        ("fee", json!(money(fee))),
-        ("decline_code", decline_code.unwrap_or_default()),
-        ("expires_at", json!(expires_at)),
-    ]
+/// What a payment is worth; all zero if it was declined.
+const AMOUNTS: [&str; 9] = [
+    "authorized",
+    "captured",
+    "released",
+    "refunded",
+    "disputed",
+    "charged_back",
+    "capturable",
+    "refundable",
+    "fee",
+];
+
+fn declined(code: DeclineCode, details: &PaymentDetails) -> Vec<(&'static str, Value)> {
+    let zero = json!(Money::new(0, details.amount.currency));
+    let numbers = PaymentDeclined::numbers(code, details);
+    let decline = json!({ "rule": code.rule().rule, "numbers": numbers });
+    let rest = [
+        ("funding", Value::Null),
+        ("decline_code", json!(code)),
+        ("decline", decline),
+        ("expires_at", Value::Null),
+    ];
+    AMOUNTS.map(|name| (name, zero.clone())).into_iter().chain(rest).collect()
+}
+
+fn approved(amounts: &Amounts, currency: Currency) -> Vec<(&'static str, Value)> {
+    let totals = [
+        amounts.authorized,
+        amounts.captured,
+        amounts.released,
+        amounts.refunded,
+        amounts.disputed(),
+        amounts.charged_back,
+        amounts.capturable(),
+        amounts.refundable(),
+        amounts.fee_taken - amounts.fee_returned,
+    ];
+    let named = AMOUNTS.into_iter().zip(totals.map(|amount| json!(Money::new(amount, currency))));
+    let rest = [
+        ("funding", amounts.purse.funding.map_or(Value::Null, |funding| funded(amounts, funding))),
+        ("decline_code", Value::Null),
+        ("decline", Value::Null),
+        ("expires_at", json!(amounts.expires_at)),
+    ];
+    named.chain(rest).collect()
+}
+
+/// What a payment costs in the currency that pays.
+fn funded(amounts: &Amounts, funding: Funding) -> Value {
+    let (captured, capturable) = (amounts.captured, amounts.capturable());
+    json!({
+        "currency": funding.currency,
+        "rate": funding.rate,
+        "held": amounts.purse.leg(captured, capturable).amount,
+        "captured": amounts.purse.leg(0, captured).amount,
+        "refunded": amounts.refunded_to_purse,
+    })
 }
 
 fn refund(command: &Refund, envelope: &Envelope) -> Option<Value> {
     let Event::PaymentRefunded(refunded) = envelope.event() else { return None };
-    let reason = match &refunded.reason {
-        Some(Reason::Person(sealed)) => sealed_field(Some(sealed), envelope.draft.event_id, "reason"),
-        Some(Reason::Machine(code)) => json!(code),
-        None => Value::Null,
-    };
     Some(of_event(
         envelope,
         json!({
             "id": command.id,
             "payment_id": command.payment_id,
             "amount": refunded.amount,
-            "reason": reason,
+            "reason": reason(refunded.reason.as_ref(), envelope.draft.event_id),
         }),
     ))
+}
+
+fn dispute_of(of: &DisputeOf, state: &State) -> Option<Value> {
+    dispute(state.payment(of.payment_id)?, of.id)
+}
+
+fn dispute(payment: &Payment, id: DisputeId) -> Option<Value> {
+    let (_, dispute) = payment.dispute(id)?;
+    let evidence = dispute.evidence.as_ref();
+    Some(stamped(
+        &dispute.stamp,
+        json!({
+            "id": dispute.id,
+            "payment_id": payment.id,
+            "merchant_id": payment.details.merchant_id,
+            "amount": Money::new(dispute.amount, payment.currency()),
+            "reason": reason(Some(&dispute.reason), dispute.origin),
+            "status": dispute.status.name(),
+            "respond_by": dispute.respond_by,
+            "evidence": evidence.map(|(event_id, text)| sealed_field(Some(text), *event_id, "text")),
+            "reopened": dispute.reopened,
+        }),
+    ))
+}
+
+fn settlement(settlement: &Settlement) -> Value {
+    let closed = &settlement.closed;
+    stamped(
+        &settlement.stamp,
+        json!({
+            "id": settlement.id,
+            "merchant_id": closed.merchant_id,
+            "currency": closed.currency,
+            "through_day": closed.through_day,
+            "count": closed.count,
+            "gross": closed.gross,
+            "fees": closed.fees,
+            "absorbed": closed.absorbed,
+            "amount": closed.amount,
+        }),
+    )
+}
+
+fn payout(payout: &Payout) -> Value {
+    let PayoutRequested { merchant_id, amount, reference } = &payout.requested;
+    let why = payout.reason.as_ref().map_or(Value::Null, |(event_id, why)| reason(Some(why), *event_id));
+    stamped(
+        &payout.stamp,
+        json!({
+            "id": payout.id,
+            "merchant_id": merchant_id,
+            "amount": amount,
+            "status": payout.status.name(),
+            "reference": reference,
+            "reason": why,
+        }),
+    )
+}
+
+fn fx_rate(rate: &FxRate) -> Value {
+    let FxRateSet { from, to, rate: price, valid_until } = &rate.set;
+    // A rate is one event; the pair's version is its stream's.
+    stamped(&rate.stamp, json!({ "from": from, "to": to, "rate": price, "valid_until": valid_until }))
+}
+
+/// A person's words, still sealed, or a machine's code.
+fn reason(reason: Option<&Reason>, event_id: EventId) -> Value {
+    match reason {
+        Some(Reason::Person(sealed)) => sealed_field(Some(sealed), event_id, "reason"),
+        Some(Reason::Machine(code)) => json!(code),
+        None => Value::Null,
+    }
 }
 
 /// Leaves a place for a personal field, or `null` where there is none.
@@ -230,7 +381,7 @@ fn of_event(envelope: &Envelope, resource: Value) -> Value {
     with(resource, [("created_at", json!(at)), ("updated_at", json!(at)), ("position", json!(position))])
 }
 
-fn with<const N: usize>(mut resource: Value, members: [(&'static str, Value); N]) -> Value {
+fn with(mut resource: Value, members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     for (name, value) in members {
         resource[name] = value;
     }

@@ -23,6 +23,9 @@ pub struct Subject {
     key: SecretKey,
 }
 
+/// A subject's key as it is stored: wrapped by the master key.
+pub type SubjectKey = (StreamId, Vec<u8>);
+
 /// The place of a personal field in a stored answer.
 #[derive(Deserialize)]
 struct Place {
@@ -39,7 +42,7 @@ impl Sealer {
     }
 
     /// Draws a key for a new subject; the wrapped key goes into the batch.
-    pub fn new_subject(&self, id: StreamId) -> (Subject, (StreamId, Vec<u8>)) {
+    pub fn new_subject(&self, id: StreamId) -> (Subject, SubjectKey) {
         let key = SecretKey::new(event_store::entropy::bytes());
         let wrapped = self.master.wrap(&key, id, event_store::entropy::bytes());
         (Subject { id, key }, (id, wrapped))

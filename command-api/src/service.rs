@@ -18,6 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorization_days::AuthorizationDays;
 use crate::executor::Executor;
 use crate::gateway::Gateway;
 use crate::idempotency::Idempotency;
@@ -36,6 +37,21 @@ const STOP_LIMIT: Duration = Duration::from_secs(3);
 
 /// Connections for look-ups before the queue; the executor has its own.
 const LOOKUP_CONNECTIONS: u32 = 12;
+
+/// How a command API works, as far as an operator sets it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the oldest command may have waited when a new one is still taken.
+    pub queue_wait_max: Duration,
+    /// How long authorizations can be captured.
+    pub authorization_days: AuthorizationDays,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { queue_wait_max: QUEUE_WAIT_MAX, authorization_days: AuthorizationDays::default() }
+    }
+}
 
 /// A running command API. Cheap to clone.
 #[derive(Clone)]
@@ -58,10 +74,10 @@ impl CommandApi {
         options: PgConnectOptions,
         keys: LedgerKeys,
         clock: Clock,
-        queue_wait_max: Duration,
+        settings: Settings,
         relay: Option<RelayHealth>,
     ) -> anyhow::Result<Self> {
-        let queue = Arc::new(Queue::new(queue_wait_max));
+        let queue = Arc::new(Queue::new(settings.queue_wait_max));
         let conflict = |conflict: &ledger_core::rejection::Conflict, request_id: &str| {
             ApiError::Conflict(conflict.clone()).body(request_id)
         };
@@ -69,7 +85,15 @@ impl CommandApi {
             .context("can't start the executor")?;
         let pool = database::pool(options, LOOKUP_CONNECTIONS);
         let sealer = Sealer::new(pool.clone(), keys.master_key());
-        Ok(Self { gateway: Gateway { queue, pool, sealer, keys: Arc::new(keys), clock, executor, relay } })
+        let authorization_days = Arc::new(settings.authorization_days);
+        let keys = Arc::new(keys);
+        let gateway = Gateway { queue, pool, sealer, keys, authorization_days, clock, executor, relay };
+        Ok(Self { gateway })
+    }
+
+    /// Returns what commands go through.
+    pub(crate) fn gateway(&self) -> Gateway {
+        self.gateway.clone()
     }
 
     /// Returns all routes.
@@ -100,7 +124,7 @@ impl CommandApi {
         let order = Order {
             command,
             idempotency: Idempotency::unique(),
-            event_ids: Order::draw_event_ids(),
+            event_id: Order::draw_event_id(),
             actor: actor.to_owned(),
             request_id: None,
             subject_key: None,

@@ -335,9 +335,12 @@ pub struct ReopenDispute {
 pub struct Settle {
     /// The first new settlement; the others' ids follow.
     pub id: SettlementId,
+    /// The one merchant that is asked for; all if `None`.
+    pub merchant: Option<MerchantId>,
     /// What may have something due; at most [`SETTLEMENTS_MAX`].
     pub candidates: BTreeSet<(MerchantId, Currency)>,
-    /// Takes what can be settled on this moment's day; the moment of the decision if `None` or later.
+    /// Takes what can be settled on this moment's day; the moment of the decision if `None`. It is too early
+    /// for what is later.
     pub as_of: Option<Timestamp>,
 }
 

@@ -14,6 +14,7 @@ use crate::fx::Rate;
 use crate::ids::{CardId, ClientId, DisputeId, MerchantId, RefundId};
 use crate::money::{Currency, Money};
 use crate::personal::{Reason, Sealed};
+use crate::rejection::Rule;
 use crate::time::{Day, Timestamp};
 
 /// One thing that happened to one stream.
@@ -320,6 +321,79 @@ pub enum DeclineCode {
     CardBlocked,
     /// The client's available balance does not cover the amount.
     InsufficientFunds,
+}
+
+impl DeclineCode {
+    /// Every rule, in the order in which they are checked.
+    pub const RULES: [Rule; 7] = [
+        Rule {
+            code: "invalid_number",
+            title: "No card has this number",
+            rule: "A card number passes Luhn and has a prefix and a length of a brand.",
+        },
+        Rule {
+            code: "expired_card",
+            title: "The card has expired",
+            rule: "A card is valid to the end of its expiry's month, UTC.",
+        },
+        Rule {
+            code: "card_not_recognised",
+            title: "The card is not known",
+            rule: "A payment is made with a card that was issued or registered here.",
+        },
+        Rule {
+            code: "invalid_expiry",
+            title: "The expiry is not this card's",
+            rule: "The expiry is the card's own; five wrong ones or CVCs in a row block it.",
+        },
+        Rule {
+            code: "invalid_cvc",
+            title: "The CVC is not this card's",
+            rule: "The CVC is the card's own; five wrong ones or expiries in a row block it.",
+        },
+        Rule {
+            code: "card_blocked",
+            title: "The card can not pay",
+            rule: "A blocked card does not pay, and no card of a closed client does.",
+        },
+        Rule {
+            code: "insufficient_funds",
+            title: "The client's money does not cover the amount",
+            rule: "What is held is covered by what is available in the payment's currency, else by that of one \
+                   currency with a rate to it.",
+        },
+    ];
+
+    /// Returns the rule that decided.
+    pub fn rule(self) -> Rule {
+        match self {
+            Self::InvalidNumber => Self::RULES[0],
+            Self::ExpiredCard => Self::RULES[1],
+            Self::CardNotRecognised => Self::RULES[2],
+            Self::InvalidExpiry => Self::RULES[3],
+            Self::InvalidCvc => Self::RULES[4],
+            Self::CardBlocked => Self::RULES[5],
+            Self::InsufficientFunds => Self::RULES[6],
+        }
+    }
+}
+
+impl PaymentDeclined {
+    /// Returns the numbers that decided, by name: those that the merchant sent. What a client has is not
+    /// the merchant's to know.
+    pub fn numbers(code: DeclineCode, details: &PaymentDetails) -> Value {
+        match code {
+            DeclineCode::ExpiredCard | DeclineCode::InvalidExpiry => serde_json::json!({
+                "exp_month": details.card.expiry.month,
+                "exp_year": details.card.expiry.year,
+            }),
+            DeclineCode::InsufficientFunds => serde_json::json!({ "requested": details.amount }),
+            DeclineCode::InvalidNumber
+            | DeclineCode::CardNotRecognised
+            | DeclineCode::InvalidCvc
+            | DeclineCode::CardBlocked => serde_json::json!({}),
+        }
+    }
 }
 
 /// `payment.declined`

@@ -14,7 +14,7 @@ pub enum Rejection {
     CurrencyMismatch,
     /// The object's state or a balance forbids it.
     Conflict(Conflict),
-    /// The scheduler came before the time: nothing is decided, it comes again.
+    /// Its time is still to come, by the clock that decides: nothing is decided.
     TooEarly,
 }
 
@@ -284,6 +284,12 @@ impl Conflict {
             Self::BalanceLimitExceeded { .. } => "balance_limit_exceeded",
             Self::WriteOffExceedsDebt { .. } => "write_off_exceeds_debt",
         }
+    }
+
+    /// Returns the rule that decided.
+    pub fn rule(&self) -> Rule {
+        let found = Self::RULES.into_iter().find(|rule| rule.code == self.code());
+        found.unwrap_or(Rule { code: self.code(), title: self.code(), rule: self.detail() })
     }
 
     /// Returns what to do about it, in a sentence.

@@ -11,6 +11,7 @@ use crate::event::{Event, SettlementClosed};
 use crate::ids::{MerchantId, SettlementId, StreamId};
 use crate::journal::{Account, JournalEntry, Move};
 use crate::money::{Currency, Money};
+use crate::rejection::Rejection;
 use crate::stamp::Stamp;
 use crate::time::Day;
 
@@ -42,8 +43,12 @@ pub fn settle(
     command: &Settle,
     balances: &[(MerchantId, Currency, MerchantBalance)],
     context: &Context,
-) -> Vec<Draft> {
-    let through_day = command.as_of.map_or(context.now, |as_of| as_of.min(context.now)).day();
+) -> Result<Vec<Draft>, Rejection> {
+    let as_of = command.as_of.unwrap_or(context.now);
+    if as_of > context.now {
+        return Err(Rejection::TooEarly);
+    }
+    let through_day = as_of.day();
     let closed = balances
         .iter()
         .filter_map(|(merchant_id, currency, balance)| close(*merchant_id, *currency, balance, through_day));
@@ -53,7 +58,7 @@ pub fn settle(
         event: Event::SettlementClosed(closed),
         postings,
     });
-    numbered.collect()
+    Ok(numbered.collect())
 }
 
 /// Sums up what is due, and makes up for what refunds have drawn from it.

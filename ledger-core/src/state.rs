@@ -236,6 +236,7 @@ impl State {
             }
             Command::ReopenDispute(reopen) => self.payment_needs(reopen.dispute.payment_id, &mut keys),
             Command::Settle(settle) => {
+                keys.extend(settle.merchant.map(Key::Merchant));
                 let candidates = settle.candidates.iter();
                 keys.extend(
                     candidates.map(|(merchant, currency)| Key::MerchantBalance(*merchant, *currency)),
@@ -411,6 +412,9 @@ impl State {
                 payment::reopen(reopen, payment, &balance, context)
             }
             Command::Settle(settle) => {
+                if settle.merchant.is_some_and(|id| self.merchant(id).is_none()) {
+                    return Err(Rejection::NotFound);
+                }
                 let balances: Vec<_> = settle
                     .candidates
                     .iter()
@@ -418,7 +422,7 @@ impl State {
                         (*merchant, *currency, self.merchant_balance(*merchant, *currency))
                     })
                     .collect();
-                Ok(settlement::settle(settle, &balances, context))
+                settlement::settle(settle, &balances, context)
             }
             Command::RequestPayout(request) => {
                 let merchant = self.merchant(request.merchant_id).ok_or(Rejection::NotFound)?;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use command_api::keys::LedgerKeys;
-use command_api::service::{CommandApi, QUEUE_WAIT_MAX};
+use command_api::service::{CommandApi, Settings};
 use event_store::clock::Clock;
 use event_store::database;
 use ledger_core::api_key::Role;
@@ -48,7 +48,7 @@ async fn act(place: &Place, log_url: &str, action: Action) -> anyhow::Result<()>
     let options = database::options(log_url, "quittance api-keys")?;
     let start = |options| {
         let keys = LedgerKeys::of(&place.secrets()?)?;
-        CommandApi::start(options, keys, Clock::system(), QUEUE_WAIT_MAX, None)
+        CommandApi::start(options, keys, Clock::system(), Settings::default(), None)
     };
     match action {
         Action::List => list(&database::pool(options, 1)).await,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use api_kit::program;
 use clap::{Args, Parser, Subcommand};
+use command_api::authorization_days::AuthorizationDays;
+use command_api::service::Settings;
 use event_store::server_url::Server;
 
 use crate::credentials::Credentials;
@@ -102,6 +104,9 @@ struct Up {
     /// How many milliseconds the oldest command may have waited when a new one is still taken; then 503.
     #[arg(long, env = "QUITTANCE_QUEUE_WAIT_MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     queue_wait_ms: u64,
+    /// How many days authorizations can be captured, for brands and for all others: visa=7,amex=30,10.
+    #[arg(long, env = "QUITTANCE_AUTHORIZATION_DAYS", default_value = "7")]
+    authorization_days: AuthorizationDays,
     /// Opens clients and merchants, and keeps realistic traffic running.
     #[arg(long)]
     demo: bool,
@@ -181,7 +186,10 @@ fn up_options(place: place::Place, up: Up) -> anyhow::Result<up::Options> {
         broker: BrokerChoice::read(&up.broker)?,
         command_addr: up.command_addr,
         query_addr: up.query_addr,
-        queue_wait_max: Duration::from_millis(up.queue_wait_ms),
+        settings: Settings {
+            queue_wait_max: Duration::from_millis(up.queue_wait_ms),
+            authorization_days: up.authorization_days,
+        },
         demo: up.demo,
         clock: up.clock.into_clock(),
     })

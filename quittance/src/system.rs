@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 use api_kit::{program, serve};
 use command_api::keys::LedgerKeys;
 use command_api::relay::Relay;
-use command_api::service::CommandApi;
+use command_api::scheduler::Scheduler;
+use command_api::service::{CommandApi, Settings};
 use event_store::broker;
 use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
@@ -37,8 +38,8 @@ pub struct SystemConfig {
     pub broker: Option<RabbitBroker>,
     /// The clock.
     pub clock: Clock,
-    /// How long the oldest command may have waited when a new one is still taken.
-    pub queue_wait_max: Duration,
+    /// How the command API works.
+    pub settings: Settings,
     /// Where commands are listened for; port 0 takes a free one.
     pub command_addr: SocketAddr,
     /// Where queries are listened for.
@@ -73,7 +74,7 @@ impl System {
             secrets,
             broker,
             clock,
-            queue_wait_max,
+            settings,
             command_addr,
             query_addr,
         } = config;
@@ -97,7 +98,7 @@ impl System {
         let log = database::options(&as_role(&log_url, DatabaseRole::Command)?, "quittance command-api")?;
         let relay = broker.clone().map(|broker| Relay::new(log.clone(), broker));
         let health = relay.as_ref().map(Relay::health);
-        let command_api = CommandApi::start(log, keys.clone(), clock.clone(), queue_wait_max, health)?;
+        let command_api = CommandApi::start(log, keys.clone(), clock.clone(), settings, health)?;
         if let Some(relay) = relay {
             let stop = token.clone();
             parts.spawn(async move {
@@ -105,6 +106,13 @@ impl System {
                 Ok(())
             });
         }
+        let read = database::options(&as_role(&read_url, DatabaseRole::Command)?, "quittance command-api")?;
+        let scheduler = Scheduler::new(read, &command_api);
+        let stop = token.clone();
+        parts.spawn(async move {
+            scheduler.run(stop).await;
+            Ok(())
+        });
         let (command_addr, query_addr) = (command_listener.local_addr()?, query_listener.local_addr()?);
         let (api, stop) = (command_api.clone(), token.clone());
         parts.spawn(async move { api.serve(command_listener, stop).await });

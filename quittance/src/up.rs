@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use api_kit::program;
+use command_api::service::Settings;
 use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use event_store::migrate::is_log;
@@ -46,8 +47,8 @@ pub struct Options {
     pub command_addr: SocketAddr,
     /// Where queries are listened for.
     pub query_addr: SocketAddr,
-    /// How long the oldest command may have waited when a new one is still taken.
-    pub queue_wait_max: Duration,
+    /// How the command API works.
+    pub settings: Settings,
     /// Whether to send demo traffic.
     pub demo: bool,
     /// The clock.
@@ -105,7 +106,7 @@ async fn start(options: &Options, servers: &mut Servers) -> anyhow::Result<(Syst
         },
         broker: amqp_url.as_deref().map(RabbitBroker::new).transpose()?,
         clock: options.clock.clone(),
-        queue_wait_max: options.queue_wait_max,
+        settings: options.settings.clone(),
         command_addr: options.command_addr,
         query_addr: options.query_addr,
     })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use command_api::service::Settings;
 use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
 use event_store::entropy;
@@ -64,7 +65,7 @@ impl TestLedger {
             secrets: cluster.secrets()?,
             broker: amqp_url.as_deref().map(RabbitBroker::new).transpose()?,
             clock: Clock::with_offset_file(PathBuf::from(clock.path())),
-            queue_wait_max: QUEUE_WAIT_MAX,
+            settings: Settings { queue_wait_max: QUEUE_WAIT_MAX, ..Settings::default() },
             command_addr: free_port,
             query_addr: free_port,
         })

@@ -163,9 +163,9 @@ async fn change(
     let received = gateway.receive(request, ROLES).await?;
     let reason = received.read(|fields| Some(fields.optional_text("reason", 0, 255)))?;
     let Ok(id) = id.parse::<CardId>() else { return Err(gateway.refuse_malformed_id(&received).await) };
-    let event_ids = Order::draw_event_ids();
+    let event_id = Order::draw_event_id();
     let holder = if reason.is_some() { lookup::card_holder(&gateway.pool, id).await? } else { None };
-    let reason = gateway.seal_for(holder, event_ids[0], "reason", reason).await?;
+    let reason = gateway.seal_for(holder, event_id, "reason", reason).await?;
     let command = command(ChangeCard { id, reason });
-    gateway.carry_out(received, Prepared { command, event_ids, subject_key: None, secrets: Vec::new() }).await
+    gateway.carry_out(received, Prepared { command, event_id, subject_key: None, secrets: Vec::new() }).await
 }

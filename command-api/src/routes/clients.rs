@@ -1,4 +1,4 @@
-//! Clients: open, deposit, withdraw.
+//! Clients: open, deposit, withdraw, close.
 
 use api_kit::fields::FieldCode;
 use api_kit::problem::{ApiError, Problems};
@@ -7,7 +7,7 @@ use axum::response::Response;
 use event_store::entropy;
 use ledger_core::Command;
 use ledger_core::api_key::Role;
-use ledger_core::command::{MoveCash, OpenClient};
+use ledger_core::command::{CloseClient, MoveCash, OpenClient};
 use ledger_core::ids::{ClientId, StreamId};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -46,16 +46,16 @@ pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Re
         Some((name?, email, metadata))
     })?;
     let id = ClientId::new(entropy::uuid());
-    let event_ids = Order::draw_event_ids();
+    let event_id = Order::draw_event_id();
     let (subject, subject_key) = gateway.sealer.new_subject(StreamId::Client(id));
-    let seal = |field, value: Value| subject.seal(event_ids[0], field, &value);
+    let seal = |field, value: Value| subject.seal(event_id, field, &value);
     let command = Command::OpenClient(OpenClient {
         id,
         name: seal("name", name.into()),
         email: email.map(|email| seal("email", email.into())),
         metadata: metadata.map(|metadata| seal("metadata", metadata)),
     });
-    let prepared = Prepared { command, event_ids, subject_key: Some(subject_key), secrets: Vec::new() };
+    let prepared = Prepared { command, event_id, subject_key: Some(subject_key), secrets: Vec::new() };
     gateway.carry_out(received, prepared).await
 }
 
@@ -114,10 +114,36 @@ async fn move_cash(
         Some((amount?, reference))
     })?;
     let Ok(client_id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
-    let event_ids = Order::draw_event_ids();
-    let reference = gateway.seal_for(Some(client_id), event_ids[0], "reference", reference).await?;
+    let event_id = Order::draw_event_id();
+    let reference = gateway.seal_for(Some(client_id), event_id, "reference", reference).await?;
     let command = command(MoveCash { client_id, amount, reference });
-    gateway.carry_out(received, Prepared { command, event_ids, subject_key: None, secrets: Vec::new() }).await
+    gateway.carry_out(received, Prepared { command, event_id, subject_key: None, secrets: Vec::new() }).await
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler reads")]
+struct Why {
+    /// At most 255 characters.
+    reason: Option<String>,
+}
+
+/// Closes a client that has nothing and waits for nothing.
+#[utoipa::path(
+    post, path = "/v1/clients/{id}/close", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(Option<Why>),
+    responses((status = 200, description = "The client", body = schema::Client), Problems)
+)]
+pub(crate) async fn close(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let received = gateway.receive(request, ROLES).await?;
+    let reason = received.read(|fields| Some(fields.optional_text("reason", 0, 255)))?;
+    let Ok(id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
+    let event_id = Order::draw_event_id();
+    let reason = gateway.seal_for(Some(id), event_id, "reason", reason).await?;
+    let command = Command::CloseClient(CloseClient { id, reason });
+    gateway.carry_out(received, Prepared { command, event_id, subject_key: None, secrets: Vec::new() }).await
 }
 
 #[cfg(test)]

@@ -1,25 +1,32 @@
 //! The command routes: one noun a file.
 
 mod api_keys;
+mod bulk;
 mod cards;
 mod clients;
+mod disputes;
+mod fx_rates;
 mod merchants;
 mod payments;
+mod payouts;
 mod schema;
+mod settlements;
 
 use std::sync::Arc;
 
 use api_kit::health::Readiness;
-use api_kit::problem::Problem;
+use api_kit::problem::{ApiError, Problem};
 use api_kit::service;
 use async_trait::async_trait;
 use axum::Router;
+use axum::response::IntoResponse;
 use event_store::reader::LogReader;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::bulk::Bulk;
 use crate::gateway::Gateway;
 use crate::relay::RelayHealth;
 
@@ -41,22 +48,51 @@ pub(crate) fn router(gateway: Gateway) -> Router {
     let mut document = Document::openapi();
     let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("api_key", scheme);
-    let routes = OpenApiRouter::with_openapi(document)
+    // The commands that a bulk request may hold; what shows a secret it may not.
+    let commands = OpenApiRouter::new()
         .routes(routes!(clients::open))
         .routes(routes!(clients::deposit))
         .routes(routes!(clients::withdraw))
-        .routes(routes!(cards::issue))
+        .routes(routes!(clients::close))
         .routes(routes!(cards::block))
         .routes(routes!(cards::unblock))
         .routes(routes!(merchants::open))
         .routes(routes!(merchants::change_settings))
-        .routes(routes!(api_keys::create))
-        .routes(routes!(api_keys::revoke))
+        .routes(routes!(merchants::suspend))
+        .routes(routes!(merchants::reinstate))
+        .routes(routes!(merchants::deposit))
+        .routes(routes!(merchants::write_off))
         .routes(routes!(payments::authorize))
+        .routes(routes!(payments::increment))
         .routes(routes!(payments::capture))
         .routes(routes!(payments::void))
         .routes(routes!(payments::refund))
+        .routes(routes!(disputes::open))
+        .routes(routes!(disputes::submit_evidence))
+        .routes(routes!(disputes::win))
+        .routes(routes!(disputes::lose))
+        .routes(routes!(disputes::reopen))
+        .routes(routes!(settlements::close))
+        .routes(routes!(payouts::request))
+        .routes(routes!(payouts::paid))
+        .routes(routes!(payouts::failed))
+        .routes(routes!(payouts::returned))
+        .routes(routes!(fx_rates::set))
         .with_state(gateway.clone());
+    let (parts, _) = commands.clone().split_for_parts();
+    let bulk = Bulk {
+        gateway: gateway.clone(),
+        routes: parts.fallback(async || ApiError::RouteNotFound.into_response()),
+    };
+    let secrets = OpenApiRouter::new()
+        .routes(routes!(cards::issue))
+        .routes(routes!(api_keys::create))
+        .routes(routes!(api_keys::revoke))
+        .with_state(gateway.clone());
+    let routes = OpenApiRouter::with_openapi(document)
+        .merge(commands)
+        .merge(secrets)
+        .merge(OpenApiRouter::new().routes(routes!(bulk::run)).with_state(bulk));
     service::assemble(routes, gateway.pool.clone(), Arc::new(gateway))
 }
 

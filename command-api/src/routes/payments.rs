@@ -1,4 +1,4 @@
-//! Payments: make, capture, void, refund.
+//! Payments: make, increment, capture, void, refund.
 
 use api_kit::fields::{FieldCode, Fields};
 use api_kit::problem::{ApiError, Problems};
@@ -7,7 +7,7 @@ use axum::response::Response;
 use event_store::{entropy, lookup};
 use ledger_core::api_key::Role;
 use ledger_core::card_number::{CardNumber, Cvc, Expiry};
-use ledger_core::command::{Authorize, Capture, Refund, Void};
+use ledger_core::command::{Authorize, Capture, Increment, Refund, Void};
 use ledger_core::event::{CaptureMode, PaymentCard, PaymentDetails};
 use ledger_core::ids::{PaymentId, RefundId, StreamId};
 use ledger_core::{Command, Money};
@@ -92,7 +92,7 @@ pub(crate) async fn authorize(
     };
 
     let id = PaymentId::new(entropy::uuid());
-    let event_ids = Order::draw_event_ids();
+    let event_id = Order::draw_event_id();
     let has_personal_fields = asked.description.is_some() || asked.metadata.is_some();
     let (subject, subject_key) = match known {
         _ if !has_personal_fields => (None, None),
@@ -103,7 +103,7 @@ pub(crate) async fn authorize(
         }
     };
     let seal = |field, value: Option<Value>| {
-        subject.as_ref().zip(value).map(|(subject, value)| subject.seal(event_ids[0], field, &value))
+        subject.as_ref().zip(value).map(|(subject, value)| subject.seal(event_id, field, &value))
     };
     let details = PaymentDetails {
         merchant_id,
@@ -114,8 +114,10 @@ pub(crate) async fn authorize(
         description: seal("description", asked.description.map(Value::from)),
         metadata: seal("metadata", asked.metadata),
     };
-    let command = Command::Authorize(Box::new(Authorize { id, details, number_valid, cvc_matches }));
-    gateway.carry_out(received, Prepared { command, event_ids, subject_key, secrets: Vec::new() }).await
+    let valid_days = gateway.authorization_days.of(details.card.brand);
+    let command =
+        Command::Authorize(Box::new(Authorize { id, details, number_valid, cvc_matches, valid_days }));
+    gateway.carry_out(received, Prepared { command, event_id, subject_key, secrets: Vec::new() }).await
 }
 
 fn read_payment(fields: &mut Fields<'_>) -> Option<Asked> {
@@ -139,6 +141,32 @@ fn read_payment(fields: &mut Fields<'_>) -> Option<Asked> {
     let (number, expiry, cvc) = card?;
     let capture = capture.unwrap_or(CaptureMode::Automatic);
     Some(Asked { amount: amount?, number, expiry, cvc, capture, reference, description, metadata })
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler reads")]
+struct NewIncrement {
+    /// To add to what is held.
+    #[schema(inline)]
+    amount: MoneySchema,
+}
+
+/// Holds more for a payment that can still be captured.
+#[utoipa::path(
+    post, path = "/v1/payments/{id}/increment", params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a retry repeats it")), request_body = inline(NewIncrement),
+    responses((status = 200, description = "The payment", body = schema::Payment), Problems)
+)]
+pub(crate) async fn increment(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let received = gateway.receive(request, ROLES).await?;
+    let merchant_id = received.merchant_id()?;
+    let amount = received.read(|fields| fields.money("amount"))?;
+    let Ok(payment_id) = id.parse() else { return Err(gateway.refuse_malformed_id(&received).await) };
+    let command = Command::Increment(Increment { payment_id, merchant_id, amount });
+    gateway.carry_out(received, Prepared::plain(command)).await
 }
 
 #[derive(ToSchema)]
@@ -234,12 +262,12 @@ async fn with_reason(
     reason: Option<String>,
     command: impl FnOnce(Option<ledger_core::personal::Sealed>) -> Command,
 ) -> Result<Response, ApiError> {
-    let event_ids = Order::draw_event_ids();
+    let event_id = Order::draw_event_id();
     let client = match reason {
         Some(_) => lookup::payment_client(&gateway.pool, &payment_id.to_string()).await?,
         None => None,
     };
-    let reason = gateway.seal_for(client, event_ids[0], "reason", reason).await?;
-    let prepared = Prepared { command: command(reason), event_ids, subject_key: None, secrets: Vec::new() };
+    let reason = gateway.seal_for(client, event_id, "reason", reason).await?;
+    let prepared = Prepared { command: command(reason), event_id, subject_key: None, secrets: Vec::new() };
     gateway.carry_out(received, prepared).await
 }

@@ -144,6 +144,25 @@ pub(crate) struct PaymentCard {
     exp_year: u16,
 }
 
+/// The currency that pays for a payment made in another; amounts in its minor units.
+#[derive(ToSchema)]
+pub(crate) struct Funding {
+    currency: String,
+    /// Major units of the payment's currency per major unit of this one.
+    rate: String,
+    /// Held now.
+    held: i64,
+    captured: i64,
+    refunded: i64,
+}
+
+/// Why a payment was declined.
+#[derive(ToSchema)]
+pub(crate) struct Decline {
+    rule: String,
+    numbers: BTreeMap<String, serde_json::Value>,
+}
+
 /// A payment.
 #[derive(ToSchema)]
 pub(crate) struct Payment {
@@ -164,13 +183,15 @@ pub(crate) struct Payment {
     /// Taken minus given back.
     fee: Amount,
     /// Null when the payment's own currency funds it.
-    funding: Option<Amount>,
+    funding: Option<Funding>,
     card: PaymentCard,
     capture: String,
     reference: Option<String>,
     description: Option<String>,
     metadata: Option<BTreeMap<String, String>>,
     decline_code: Option<String>,
+    /// The rule that a declined payment met, and its numbers; else null.
+    decline: Option<Decline>,
     expires_at: Option<String>,
     created_at: String,
     updated_at: String,
@@ -187,4 +208,135 @@ pub(crate) struct Refund {
     created_at: String,
     updated_at: String,
     position: u64,
+}
+
+/// A merchant's money in one currency, in minor units.
+#[derive(ToSchema)]
+pub(crate) struct MerchantBalance {
+    currency: String,
+    pending: i64,
+    /// Below zero it is a debt.
+    available: i64,
+    reserved: i64,
+    in_transit: i64,
+}
+
+/// A deposit to a merchant.
+#[derive(ToSchema)]
+pub(crate) struct MerchantCashMoved {
+    merchant_id: String,
+    amount: Amount,
+    reference: Option<String>,
+    /// Of the currency that moved.
+    balances: Vec<MerchantBalance>,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// A debt, or a part of one, that was written off.
+#[derive(ToSchema)]
+pub(crate) struct WriteOff {
+    merchant_id: String,
+    amount: Amount,
+    reason: Option<String>,
+    /// Of the currency that moved.
+    balances: Vec<MerchantBalance>,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// A dispute.
+#[derive(ToSchema)]
+pub(crate) struct Dispute {
+    id: String,
+    payment_id: String,
+    merchant_id: String,
+    amount: Amount,
+    reason: Option<String>,
+    /// `needs_response`, `under_review`, `won` or `lost`.
+    status: String,
+    respond_by: String,
+    /// What the merchant said last.
+    evidence: Option<String>,
+    reopened: bool,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// A settlement.
+#[derive(ToSchema)]
+pub(crate) struct Settlement {
+    id: String,
+    merchant_id: String,
+    currency: String,
+    /// The last day that it takes.
+    through_day: String,
+    /// How many captures it takes.
+    count: u64,
+    gross: Amount,
+    fees: Amount,
+    /// What refunds had drawn before.
+    absorbed: Amount,
+    /// What became available.
+    amount: Amount,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// The settlements that a command closed.
+#[derive(ToSchema)]
+pub(crate) struct Settlements {
+    data: Vec<Settlement>,
+}
+
+/// A payout.
+#[derive(ToSchema)]
+pub(crate) struct Payout {
+    id: String,
+    merchant_id: String,
+    amount: Amount,
+    /// requested, paid, failed or returned.
+    status: String,
+    reference: Option<String>,
+    /// What the bank's last news was explained by.
+    reason: Option<String>,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// A rate.
+#[derive(ToSchema)]
+pub(crate) struct FxRate {
+    from: String,
+    to: String,
+    /// Major units of `to` per major unit of `from`.
+    rate: String,
+    valid_until: String,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// What became of one command of a bulk request.
+#[derive(ToSchema)]
+pub(crate) struct BulkOutcome {
+    /// As of a single request.
+    status: u16,
+    /// As of a single request.
+    body: serde_json::Value,
+    /// Whether an earlier request with the same key made it.
+    replayed: bool,
+    /// As the header Ledger-Position of a single request.
+    position: Option<u64>,
+}
+
+/// The outcomes of a bulk request, in order.
+#[derive(ToSchema)]
+pub(crate) struct Outcomes {
+    outcomes: Vec<BulkOutcome>,
 }

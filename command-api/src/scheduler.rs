@@ -1,0 +1,205 @@
+//! The scheduler: what the clock brings about becomes commands like any other.
+//!
+//! A read model lists what is due (`deadlines`): a hint. Each command's idempotency key is made of kind,
+//! subject and due time, and `decide` looks at the clock and the state again: so any number of schedulers
+//! may run, crash and come late, and each thing happens once. A late scheduler allows nothing: from the
+//! moment on that something is due, every other command is refused what the deadline forbids.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use event_store::database;
+use event_store::error::{READ_LIMIT, StoreError, within};
+use futures_util::future::join_all;
+use ledger_core::command::{DisputeOf, Settle};
+use ledger_core::ids::{DisputeId, MerchantId, PaymentId, SettlementId};
+use ledger_core::{Command, Currency, Timestamp};
+use metrics::counter;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::types::chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Gateway;
+use crate::idempotency::Idempotency;
+use crate::order::{Answered, Order, Refusal};
+use crate::service::CommandApi;
+
+/// How often it looks for what is due.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many commands it has under way at once: a fraction of a batch, so that requests are not held up.
+const AT_ONCE: i64 = 100;
+
+/// Connections to the read models.
+const CONNECTIONS: u32 = 1;
+
+/// Turns what is due into commands.
+pub struct Scheduler {
+    read: PgPool,
+    gateway: Gateway,
+    /// What was carried out, but still stands in the read model.
+    done: HashSet<Due>,
+}
+
+/// Something that is due.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Due {
+    what: What,
+    at: Timestamp,
+}
+
+/// What is due, and of what.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum What {
+    /// An authorization has a day left.
+    Warning(PaymentId),
+    /// An authorization's time is over.
+    Expiry(PaymentId),
+    /// Nobody responded to a dispute.
+    Silence(DisputeId, PaymentId),
+    /// A day of captures can be settled.
+    Settlement(MerchantId, Currency),
+}
+
+impl Scheduler {
+    /// Makes a scheduler for a command API; connects to the read models when it first looks.
+    pub fn new(read: PgConnectOptions, api: &CommandApi) -> Self {
+        Self { read: database::pool(read, CONNECTIONS), gateway: api.gateway(), done: HashSet::new() }
+    }
+
+    /// Runs until the token is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while stop.run_until_cancelled(self.look()).await.is_some() {
+            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Carries out all that is due.
+    async fn look(&mut self) {
+        loop {
+            match self.due().await {
+                Ok(due) => {
+                    self.done.retain(|done| due.contains(done));
+                    let open: Vec<Due> = due.iter().filter(|due| !self.done.contains(due)).cloned().collect();
+                    let carried_out = join_all(open.iter().map(|due| self.carry_out(due))).await;
+                    let done = open.into_iter().zip(carried_out).filter_map(|(due, ok)| ok.then_some(due));
+                    let before = self.done.len();
+                    self.done.extend(done);
+                    let went_on = self.done.len() > before;
+                    if !went_on || i64::try_from(due.len()).is_ok_and(|len| len < AT_ONCE) {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "can't see what is due");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lists what is due, the longest first.
+    async fn due(&self) -> Result<Vec<Due>, StoreError> {
+        let now = self.gateway.clock.now();
+        let mut transaction = within(READ_LIMIT, self.read.begin()).await?;
+        let query = sqlx::query(
+            "SELECT set_config('search_path', format('%I, %s', replace(name, '-', '_') || '_' || generation,
+                                                     current_setting('search_path')), true)
+             FROM projections WHERE name = 'deadline' AND active",
+        );
+        within(READ_LIMIT, query.execute(&mut *transaction)).await?;
+        let query = sqlx::query_as(
+            "SELECT kind, subject, related, due_at FROM deadlines WHERE due_at <= $1 ORDER BY due_at, kind, subject LIMIT $2",
+        )
+        .bind(now.get())
+        .bind(AT_ONCE)
+        .fetch_all(&mut *transaction);
+        let rows: Vec<(String, String, String, DateTime<Utc>)> = within(READ_LIMIT, query).await?;
+        let due = |(kind, subject, related, at): (String, String, String, DateTime<Utc>)| {
+            let what = What::of(&kind, &subject, &related)?;
+            Some(Due { what, at: Timestamp::new(at) })
+        };
+        Ok(rows.into_iter().filter_map(due).collect())
+    }
+
+    /// Tells whether it is done now, by this command or by another.
+    async fn carry_out(&self, due: &Due) -> bool {
+        let order = Order {
+            command: due.command(),
+            idempotency: Idempotency::of_system(&self.gateway.keys.idempotency, &due.what.key(), due.at),
+            event_id: Order::draw_event_id(),
+            actor: format!("system:{}", due.what.kind()),
+            request_id: None,
+            subject_key: None,
+            size: 256,
+        };
+        let answered = self.gateway.queue.submit(order).await;
+        match answered {
+            Answered::Outcome { outcome, replayed } => {
+                if !replayed {
+                    counter!("quittance_scheduled_total", "kind" => due.what.kind()).increment(1);
+                }
+                if outcome.status >= 300 {
+                    tracing::error!(due = ?due, answer = outcome.answer, "what is due was refused");
+                }
+                true
+            }
+            // Our clock is ahead of the database's, or it is full or away: next time.
+            Answered::Refused(Refusal::TooEarly | Refusal::QueueFull | Refusal::StoreUnavailable) => false,
+            Answered::Refused(refusal) => {
+                tracing::warn!(due = ?due, refusal = ?refusal, "what is due was not done");
+                false
+            }
+        }
+    }
+}
+
+impl Due {
+    fn command(&self) -> Command {
+        match self.what {
+            What::Warning(payment) => Command::WarnOfExpiry(payment),
+            What::Expiry(payment) => Command::Expire(payment),
+            What::Silence(id, payment_id) => Command::LoseUnanswered(DisputeOf { id, payment_id }),
+            What::Settlement(merchant, currency) => Command::Settle(Settle {
+                id: SettlementId::new(event_store::entropy::uuid()),
+                merchant: Some(merchant),
+                candidates: [(merchant, currency)].into(),
+                as_of: Some(self.at),
+            }),
+        }
+    }
+}
+
+impl What {
+    fn of(kind: &str, subject: &str, related: &str) -> Option<Self> {
+        match kind {
+            "authorization_expiring" => Some(Self::Warning(subject.parse().ok()?)),
+            "authorization_expiry" => Some(Self::Expiry(subject.parse().ok()?)),
+            "dispute_response" => Some(Self::Silence(subject.parse().ok()?, related.parse().ok()?)),
+            "settlement" => Some(Self::Settlement(subject.parse().ok()?, related.parse().ok()?)),
+            _ => None,
+        }
+    }
+
+    /// Names the part of the ledger that acts.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Warning(_) | Self::Expiry(_) => "expiry",
+            Self::Silence(..) => "disputes",
+            Self::Settlement(..) => "settlement",
+        }
+    }
+
+    /// Writes what it is recognised by.
+    fn key(&self) -> String {
+        match self {
+            Self::Warning(payment) => format!("authorization_expiring {payment}"),
+            Self::Expiry(payment) => format!("authorization_expiry {payment}"),
+            Self::Silence(dispute, _) => format!("dispute_response {dispute}"),
+            Self::Settlement(merchant, currency) => format!("settlement {merchant} {currency}"),
+        }
+    }
+}
