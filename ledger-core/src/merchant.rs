@@ -152,7 +152,8 @@ pub fn write_off(
         let debt = Money::new(debt, amount.currency);
         return Err(Conflict::WriteOffExceedsDebt { debt, requested: amount }.into());
     }
-    let event = Event::MerchantBalanceWrittenOff(BalanceWrittenOff { amount, reason: Reason::Person(reason) });
+    let event =
+        Event::MerchantBalanceWrittenOff(BalanceWrittenOff { amount, reason: Reason::Person(reason) });
     let to_merchant = Move::new(Account::HouseLosses, Account::MerchantAvailable(id), amount);
     Ok(vec![Draft { postings: JournalEntry::of([to_merchant]), ..draft(id, context.event_id, event) }])
 }

@@ -104,11 +104,8 @@ pub fn request(
         let available = Money::new(balance.available, amount.currency);
         return Err(Conflict::InsufficientAvailableBalance { available, requested: amount }.into());
     }
-    let on_its_way = Move::new(
-        Account::MerchantAvailable(merchant_id),
-        Account::MerchantInTransit(merchant_id),
-        amount,
-    );
+    let on_its_way =
+        Move::new(Account::MerchantAvailable(merchant_id), Account::MerchantInTransit(merchant_id), amount);
     Ok(vec![Draft {
         event_id: context.event_id,
         stream_id: StreamId::Payout(id),

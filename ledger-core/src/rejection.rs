@@ -290,8 +290,12 @@ impl Conflict {
     pub const fn detail(&self) -> &'static str {
         match self {
             Self::PaymentNotCapturable { .. } => "This payment has nothing left to capture.",
-            Self::PaymentNotVoidable { .. } => "This payment has nothing left to void; refund what was captured.",
-            Self::PaymentNotIncrementable { .. } => "This payment's authorization is closed; make a new payment.",
+            Self::PaymentNotVoidable { .. } => {
+                "This payment has nothing left to void; refund what was captured."
+            }
+            Self::PaymentNotIncrementable { .. } => {
+                "This payment's authorization is closed; make a new payment."
+            }
             Self::PaymentNotRefundable { .. } => "This payment has nothing left to refund.",
             Self::PaymentNotDisputable { .. } => "This payment has nothing left to dispute.",
             Self::AuthorizationExpired { .. } => "The authorization is over; make a new payment.",
@@ -300,14 +304,18 @@ impl Conflict {
             Self::DisputeExceedsRefundable { .. } => "Dispute at most what is refundable.",
             Self::DisputeClosed { .. } => "Look at the dispute: its state does not allow this.",
             Self::InsufficientFunds { .. } => "The client's balance does not cover this; ask for less.",
-            Self::InsufficientAvailableBalance { .. } => "The balance does not cover this; ask for less, or later.",
+            Self::InsufficientAvailableBalance { .. } => {
+                "The balance does not cover this; ask for less, or later."
+            }
             Self::MerchantSuspended { .. } => "The merchant must be reinstated first.",
             Self::ClientClosed { .. } => "The client is closed for good; open a new one.",
             Self::ClientNotEmpty { .. } => "Withdraw what is left, and wait for what is open.",
             Self::CardAlreadyRegistered => "This number is a card already; one number is one card, for ever.",
             Self::PayoutClosed { .. } => "Look at the payout: its state does not allow this.",
             Self::FxRateExpired { .. } => "Set a later valid_until.",
-            Self::BalanceLimitExceeded { .. } => "No balance may pass the limit; split the money over other accounts.",
+            Self::BalanceLimitExceeded { .. } => {
+                "No balance may pass the limit; split the money over other accounts."
+            }
             Self::WriteOffExceedsDebt { .. } => "Write off at most the debt.",
         }
     }
@@ -315,16 +323,30 @@ impl Conflict {
     /// Returns the numbers that decided, by name.
     pub fn numbers(&self) -> Map<String, Value> {
         let numbers = match self {
-            Self::PaymentNotCapturable { payment_status } | Self::PaymentNotVoidable { payment_status } | Self::PaymentNotIncrementable { payment_status } | Self::PaymentNotRefundable { payment_status } | Self::PaymentNotDisputable { payment_status } => json!({ "payment_status": payment_status }),
+            Self::PaymentNotCapturable { payment_status }
+            | Self::PaymentNotVoidable { payment_status }
+            | Self::PaymentNotIncrementable { payment_status }
+            | Self::PaymentNotRefundable { payment_status }
+            | Self::PaymentNotDisputable { payment_status } => json!({ "payment_status": payment_status }),
             Self::AuthorizationExpired { expires_at } => json!({ "expires_at": expires_at }),
-            Self::CaptureExceedsAuthorization { capturable, requested } => json!({ "capturable": capturable, "requested": requested }),
-            Self::RefundExceedsCaptured { refundable, requested } | Self::DisputeExceedsRefundable { refundable, requested } => json!({ "refundable": refundable, "requested": requested }),
-            Self::DisputeClosed { dispute_status, respond_by } => json!({ "dispute_status": dispute_status, "respond_by": respond_by }),
-            Self::InsufficientFunds { available, requested } | Self::InsufficientAvailableBalance { available, requested } => json!({ "available": available, "requested": requested }),
+            Self::CaptureExceedsAuthorization { capturable, requested } => {
+                json!({ "capturable": capturable, "requested": requested })
+            }
+            Self::RefundExceedsCaptured { refundable, requested }
+            | Self::DisputeExceedsRefundable { refundable, requested } => {
+                json!({ "refundable": refundable, "requested": requested })
+            }
+            Self::DisputeClosed { dispute_status, respond_by } => {
+                json!({ "dispute_status": dispute_status, "respond_by": respond_by })
+            }
+            Self::InsufficientFunds { available, requested }
+            | Self::InsufficientAvailableBalance { available, requested } => {
+                json!({ "available": available, "requested": requested })
+            }
             Self::MerchantSuspended { suspended_at } => json!({ "suspended_at": suspended_at }),
             Self::ClientClosed { closed_at } => json!({ "closed_at": closed_at }),
             Self::ClientNotEmpty { posted, open } => json!({ "posted": posted, "open": open }),
-            Self::CardAlreadyRegistered => json!({  }),
+            Self::CardAlreadyRegistered => json!({}),
             Self::PayoutClosed { payout_status } => json!({ "payout_status": payout_status }),
             Self::FxRateExpired { valid_until, now } => json!({ "valid_until": valid_until, "now": now }),
             Self::BalanceLimitExceeded { limit } => json!({ "limit": limit }),
@@ -354,20 +376,47 @@ mod tests {
             (Conflict::PaymentNotRefundable { payment_status }, json!({ "payment_status": "voided" })),
             (Conflict::PaymentNotDisputable { payment_status }, json!({ "payment_status": "voided" })),
             (Conflict::AuthorizationExpired { expires_at: moment }, json!({ "expires_at": BEGIN })),
-            (Conflict::CaptureExceedsAuthorization { capturable: some, requested }, json!({ "capturable": some, "requested": requested })),
-            (Conflict::RefundExceedsCaptured { refundable: some, requested }, json!({ "refundable": some, "requested": requested })),
-            (Conflict::DisputeExceedsRefundable { refundable: some, requested }, json!({ "refundable": some, "requested": requested })),
-            (Conflict::DisputeClosed { dispute_status: "won", respond_by: moment }, json!({ "dispute_status": "won", "respond_by": BEGIN })),
-            (Conflict::InsufficientFunds { available: some, requested }, json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested })),
-            (Conflict::InsufficientAvailableBalance { available: some, requested }, json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested })),
+            (
+                Conflict::CaptureExceedsAuthorization { capturable: some, requested },
+                json!({ "capturable": some, "requested": requested }),
+            ),
+            (
+                Conflict::RefundExceedsCaptured { refundable: some, requested },
+                json!({ "refundable": some, "requested": requested }),
+            ),
+            (
+                Conflict::DisputeExceedsRefundable { refundable: some, requested },
+                json!({ "refundable": some, "requested": requested }),
+            ),
+            (
+                Conflict::DisputeClosed { dispute_status: "won", respond_by: moment },
+                json!({ "dispute_status": "won", "respond_by": BEGIN }),
+            ),
+            (
+                Conflict::InsufficientFunds { available: some, requested },
+                json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested }),
+            ),
+            (
+                Conflict::InsufficientAvailableBalance { available: some, requested },
+                json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested }),
+            ),
             (Conflict::MerchantSuspended { suspended_at: moment }, json!({ "suspended_at": BEGIN })),
             (Conflict::ClientClosed { closed_at: moment }, json!({ "closed_at": BEGIN })),
-            (Conflict::ClientNotEmpty { posted: vec![some], open: 2 }, json!({ "posted": [some], "open": 2 })),
-            (Conflict::CardAlreadyRegistered, json!({  })),
+            (
+                Conflict::ClientNotEmpty { posted: vec![some], open: 2 },
+                json!({ "posted": [some], "open": 2 }),
+            ),
+            (Conflict::CardAlreadyRegistered, json!({})),
             (Conflict::PayoutClosed { payout_status: "paid" }, json!({ "payout_status": "paid" })),
-            (Conflict::FxRateExpired { valid_until: moment, now: moment }, json!({ "valid_until": BEGIN, "now": BEGIN })),
+            (
+                Conflict::FxRateExpired { valid_until: moment, now: moment },
+                json!({ "valid_until": BEGIN, "now": BEGIN }),
+            ),
             (Conflict::BalanceLimitExceeded { limit: some }, json!({ "limit": some })),
-            (Conflict::WriteOffExceedsDebt { debt: some, requested }, json!({ "debt": some, "requested": requested })),
+            (
+                Conflict::WriteOffExceedsDebt { debt: some, requested },
+                json!({ "debt": some, "requested": requested }),
+            ),
         ];
         let codes = conflicts.each_ref().map(|(conflict, _)| conflict.code());
         assert_eq!(codes, Conflict::RULES.map(|rule| rule.code));

@@ -39,12 +39,7 @@ pub fn capture(
         is_final: command.is_final,
     };
     let (event, postings) = captured(&part, merchant, merchant_balance, context.now)?;
-    Ok(vec![Draft {
-        event_id: context.event_id,
-        stream_id: StreamId::Payment(payment.id),
-        event,
-        postings,
-    }])
+    Ok(vec![Draft { event_id: context.event_id, stream_id: StreamId::Payment(payment.id), event, postings }])
 }
 
 impl Amounts {

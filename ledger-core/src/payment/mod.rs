@@ -250,8 +250,7 @@ impl Payment {
     /// Begins a payment that was authorized.
     pub fn authorize(id: PaymentId, event: &PaymentAuthorized, envelope: &Envelope) -> Self {
         let amount = event.details.amount;
-        let purse =
-            Purse { client_id: event.client_id, currency: amount.currency, funding: event.funding };
+        let purse = Purse { client_id: event.client_id, currency: amount.currency, funding: event.funding };
         let amounts = Amounts::authorized(purse, event.expires_at, amount.amount);
         Self::begin(id, &event.details, Outcome::Approved(amounts), envelope)
     }
