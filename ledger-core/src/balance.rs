@@ -122,7 +122,8 @@ impl ClientBalance {
 }
 
 impl MerchantBalance {
-    /// Tells whether `amount` more would still be within [`BALANCE_MAX`].
+    /// Tells whether `amount` more would still be within [`BALANCE_MAX`], wherever it will be moved to: all
+    /// that is pending may become available, and a debt, which may end, makes no room for it.
     pub const fn has_room_for(&self, amount: i64) -> bool {
         let settled = self.available.saturating_add(self.reserved).saturating_add(self.in_transit);
         let largest = if settled > 0 { self.pending.saturating_add(settled) } else { self.pending };
@@ -145,9 +146,11 @@ impl MerchantBalance {
         }
     }
 
-    /// Tells whether the available balance may sink by `amount`: debts have a limit too.
-    pub const fn can_sink_by(&self, amount: i64) -> bool {
-        self.available.saturating_sub(amount) >= -BALANCE_MAX
+    /// Tells whether `amount` may be taken from available and reserved: debts have a limit too.
+    pub const fn can_reserve(&self, amount: i64) -> bool {
+        let (available, reserved) =
+            (self.available.saturating_sub(amount), self.reserved.saturating_add(amount));
+        available >= -BALANCE_MAX && reserved <= BALANCE_MAX
     }
 
     /// Sums up what can be settled on a day.
@@ -167,7 +170,7 @@ impl MerchantBalance {
             Event::PaymentRefunded(refund) => add(&mut self.drawn, refund.drawn.amount),
             Event::SettlementClosed(settlement) => {
                 self.unsettled.retain(|day, _| *day > settlement.through_day);
-                add(&mut self.drawn, -settlement.absorbed.amount);
+                self.drawn = self.drawn.saturating_sub(settlement.absorbed.amount);
             }
             _ => {}
         }

@@ -37,6 +37,9 @@ use crate::time::Timestamp;
 /// When every test begins.
 pub(crate) const BEGIN: &str = "2026-11-24T08:00:00.000000Z";
 
+/// 24 hours, in microseconds.
+pub(crate) const DAY: i64 = 86_400_000_000;
+
 /// The ledger of one test. Each step takes it and gives it back: `given`, `when`, `then`.
 pub(crate) struct Ledger {
     pub(crate) state: State,
@@ -103,6 +106,12 @@ impl Ledger {
         self
     }
 
+    /// Lets time pass up to a moment.
+    pub(crate) fn until(mut self, moment: &str) -> Self {
+        self.now = moment.parse().unwrap();
+        self
+    }
+
     /// Lets what merchant `n` has pending in EUR become available, two days later.
     pub(crate) fn settled(self, n: u8) -> Self {
         self.days_later(2).given(settle(1, [(n, euro())]))
@@ -147,6 +156,35 @@ impl Ledger {
             (balance.pending, balance.available),
             (pending, available),
             "merchant's pending, available"
+        );
+        self
+    }
+
+    /// An account has so much.
+    pub(crate) fn then_account(self, account: Account, money: Money) -> Self {
+        let found = self.accounts.get(&(account, money.currency)).copied().unwrap_or_default();
+        assert_eq!(found, i128::from(money.amount), "{account} {}", money.currency);
+        self
+    }
+
+    /// A merchant has so much available and so much reserved for disputes, in EUR.
+    pub(crate) fn then_reserved(self, n: u8, available: i64, reserved: i64) -> Self {
+        let balance = self.state.merchant_balance(merchant(n), euro());
+        assert_eq!(
+            (balance.available, balance.reserved),
+            (available, reserved),
+            "merchant's available, reserved"
+        );
+        self
+    }
+
+    /// A merchant has so much available and so much on its way to the bank, in EUR.
+    pub(crate) fn then_in_transit(self, n: u8, available: i64, in_transit: i64) -> Self {
+        let balance = self.state.merchant_balance(merchant(n), euro());
+        assert_eq!(
+            (balance.available, balance.in_transit),
+            (available, in_transit),
+            "merchant's available, in transit"
         );
         self
     }

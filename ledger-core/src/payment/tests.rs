@@ -15,8 +15,6 @@ use crate::rejection::{Conflict, Rejection};
 use crate::testing::*;
 use crate::time::Timestamp;
 
-const DAY: i64 = 86_400_000_000;
-
 /// The end of the test's authorizations: seven days after they began.
 fn expires_at() -> Timestamp {
     "2026-12-01T08:00:00Z".parse().unwrap()
