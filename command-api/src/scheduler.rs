@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use event_store::database;
 use event_store::error::{READ_LIMIT, StoreError, within};
+use event_store::read_model::DEADLINES;
 use futures_util::future::join_all;
 use ledger_core::command::{DisputeOf, Settle};
 use ledger_core::ids::{DisputeId, MerchantId, PaymentId, SettlementId};
@@ -104,25 +105,19 @@ impl Scheduler {
     /// Lists what is due, the longest first.
     async fn due(&self) -> Result<Vec<Due>, StoreError> {
         let now = self.gateway.clock.now();
-        let mut transaction = within(READ_LIMIT, self.read.begin()).await?;
-        let query = sqlx::query(
-            "SELECT set_config('search_path', format('%I, %s', replace(name, '-', '_') || '_' || generation,
-                                                     current_setting('search_path')), true)
-             FROM projections WHERE name = 'deadline' AND active",
-        );
-        within(READ_LIMIT, query.execute(&mut *transaction)).await?;
+        let mut snapshot = within(READ_LIMIT, self.read.begin()).await?;
+        if within(READ_LIMIT, DEADLINES.enter(&mut snapshot, &[])).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let query = sqlx::query_as(
-            "SELECT kind, subject, related, due_at FROM deadlines WHERE due_at <= $1 ORDER BY due_at, kind, subject LIMIT $2",
+            "SELECT kind, subject, due_at, payment_id, merchant_id, currency FROM deadlines
+             WHERE due_at <= $1 ORDER BY due_at, kind, subject LIMIT $2",
         )
         .bind(now.get())
         .bind(AT_ONCE)
-        .fetch_all(&mut *transaction);
-        let rows: Vec<(String, String, String, DateTime<Utc>)> = within(READ_LIMIT, query).await?;
-        let due = |(kind, subject, related, at): (String, String, String, DateTime<Utc>)| {
-            let what = What::of(&kind, &subject, &related)?;
-            Some(Due { what, at: Timestamp::new(at) })
-        };
-        Ok(rows.into_iter().filter_map(due).collect())
+        .fetch_all(&mut *snapshot);
+        let rows: Vec<Row> = within(READ_LIMIT, query).await?;
+        Ok(rows.iter().filter_map(Due::of).collect())
     }
 
     /// Tells whether it is done now, by this command or by another.
@@ -157,7 +152,22 @@ impl Scheduler {
     }
 }
 
+/// Kind, subject, due time, payment, merchant, currency.
+type Row = (String, String, DateTime<Utc>, Option<String>, String, Option<String>);
+
 impl Due {
+    fn of((kind, subject, at, payment, merchant, currency): &Row) -> Option<Self> {
+        let payment = || payment.as_ref()?.parse().ok();
+        let what = match kind.as_str() {
+            "authorization_expiring" => What::Warning(subject.parse().ok()?),
+            "authorization_expiry" => What::Expiry(subject.parse().ok()?),
+            "dispute_response" => What::Silence(subject.parse().ok()?, payment()?),
+            "settlement" => What::Settlement(merchant.parse().ok()?, currency.as_ref()?.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { what, at: Timestamp::new(*at) })
+    }
+
     fn command(&self) -> Command {
         match self.what {
             What::Warning(payment) => Command::WarnOfExpiry(payment),
@@ -174,16 +184,6 @@ impl Due {
 }
 
 impl What {
-    fn of(kind: &str, subject: &str, related: &str) -> Option<Self> {
-        match kind {
-            "authorization_expiring" => Some(Self::Warning(subject.parse().ok()?)),
-            "authorization_expiry" => Some(Self::Expiry(subject.parse().ok()?)),
-            "dispute_response" => Some(Self::Silence(subject.parse().ok()?, related.parse().ok()?)),
-            "settlement" => Some(Self::Settlement(subject.parse().ok()?, related.parse().ok()?)),
-            _ => None,
-        }
-    }
-
     /// Names the part of the ledger that acts.
     const fn kind(&self) -> &'static str {
         match self {

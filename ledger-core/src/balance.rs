@@ -122,7 +122,8 @@ impl ClientBalance {
 }
 
 impl MerchantBalance {
-    /// Tells whether `amount` more would still be within [`BALANCE_MAX`].
+    /// Tells whether `amount` more would still be within [`BALANCE_MAX`], wherever it will be moved to: all
+    /// that is pending may become available, and a debt, which may end, makes no room for it.
     pub const fn has_room_for(&self, amount: i64) -> bool {
         let settled = self.available.saturating_add(self.reserved).saturating_add(self.in_transit);
         let largest = if settled > 0 { self.pending.saturating_add(settled) } else { self.pending };
@@ -145,9 +146,11 @@ impl MerchantBalance {
         }
     }
 
-    /// Tells whether the available balance may sink by `amount`: debts have a limit too.
-    pub const fn can_sink_by(&self, amount: i64) -> bool {
-        self.available.saturating_sub(amount) >= -BALANCE_MAX
+    /// Tells whether `amount` may be taken from available and reserved: debts have a limit too.
+    pub const fn can_reserve(&self, amount: i64) -> bool {
+        let (available, reserved) =
+            (self.available.saturating_sub(amount), self.reserved.saturating_add(amount));
+        available >= -BALANCE_MAX && reserved <= BALANCE_MAX
     }
 
     /// Sums up what can be settled on a day.
@@ -167,7 +170,7 @@ impl MerchantBalance {
             Event::PaymentRefunded(refund) => add(&mut self.drawn, refund.drawn.amount),
             Event::SettlementClosed(settlement) => {
                 self.unsettled.retain(|day, _| *day > settlement.through_day);
-                add(&mut self.drawn, -settlement.absorbed.amount);
+                self.drawn = self.drawn.saturating_sub(settlement.absorbed.amount);
             }
             _ => {}
         }
@@ -181,20 +184,27 @@ pub(crate) const fn add(sum: &mut i64, amount: i64) {
 
 #[cfg(test)]
 mod tests {
-    use crate::balance::{ClientBalance, MerchantBalance, UNSETTLED_DAYS_MAX};
+    use crate::balance::{ClientBalance, MerchantBalance, Unsettled};
     use crate::fee::RefundFee;
     use crate::money::BALANCE_MAX;
     use crate::testing::*;
+    use crate::time::{Day, Timestamp};
 
     impl Ledger {
         fn balance(&self) -> MerchantBalance {
             self.state.merchant_balance(merchant(1), euro())
         }
 
-        /// The merchant's unsettled sums, oldest day first.
-        fn unsettled(&self) -> Vec<(String, i64)> {
-            self.balance().unsettled.into_iter().map(|(day, sum)| (day.to_string(), sum)).collect()
+        /// The merchant's unsettled sums, oldest day first: the day, how many captures, what they captured,
+        /// and the fees of it.
+        fn unsettled(&self) -> Vec<(String, u64, i64, i64)> {
+            let tell = |(day, sum): (Day, Unsettled)| (day.to_string(), sum.count, sum.gross, sum.fees);
+            self.balance().unsettled.into_iter().map(tell).collect()
         }
+    }
+
+    fn day(day: &str, count: u64, gross: i64, fees: i64) -> (String, u64, i64, i64) {
+        (day.to_owned(), count, gross, fees)
     }
 
     /// A shop whose captures cost nothing.
@@ -205,9 +215,9 @@ mod tests {
     #[test]
     fn captures_of_a_day_are_one_sum() {
         let ledger = free_of_charge().given(pay(1, eur(100))).given(pay(2, eur(20)));
-        assert_eq!(ledger.unsettled(), [("2026-11-26".to_owned(), 120)]);
+        assert_eq!(ledger.unsettled(), [day("2026-11-26", 2, 120, 0)]);
         let ledger = ledger.days_later(1).given(pay(3, eur(3)));
-        assert_eq!(ledger.unsettled(), [("2026-11-26".to_owned(), 120), ("2026-11-27".to_owned(), 3)]);
+        assert_eq!(ledger.unsettled(), [day("2026-11-26", 2, 120, 0), day("2026-11-27", 1, 3, 0)]);
     }
 
     #[test]
@@ -216,19 +226,20 @@ mod tests {
             .given(pay(1, eur(100)))
             .given(change_settings(1, |change| change.settlement_delay_days = Some(0)))
             .given(pay(2, eur(20)));
-        assert_eq!(ledger.unsettled(), [("2026-11-24".to_owned(), 20), ("2026-11-26".to_owned(), 100)]);
+        assert_eq!(ledger.unsettled(), [day("2026-11-24", 1, 20, 0), day("2026-11-26", 1, 100, 0)]);
     }
 
     #[test]
     fn sums_are_net_of_fees() {
         let ledger = Ledger::shop().given(pay(1, eur(10_000)));
-        assert_eq!(ledger.unsettled(), [("2026-11-26".to_owned(), 9_835)]);
+        assert_eq!(ledger.unsettled(), [day("2026-11-26", 1, 10_000, 165)]);
     }
 
     #[test]
-    fn a_capture_that_is_all_fee_leaves_no_sum() {
+    fn a_capture_that_is_all_fee_is_counted() {
         let ledger = Ledger::shop().given(pay(1, eur(10)));
-        assert_eq!(ledger.balance(), MerchantBalance::default());
+        assert_eq!(ledger.unsettled(), [day("2026-11-26", 1, 10, 10)]);
+        assert_eq!((ledger.balance().pending, ledger.balance().row.version), (0, 1));
     }
 
     #[test]
@@ -236,50 +247,44 @@ mod tests {
         let ledger = Ledger::shop().given(pay(1, eur(10_000))).given(refund_part(1, eur(5_000)));
         let balance = ledger.balance();
         assert_eq!((balance.pending, balance.drawn), (4_918, 4_917));
-        assert_eq!(ledger.unsettled(), [("2026-11-26".to_owned(), 9_835)]);
+        assert_eq!(ledger.unsettled(), [day("2026-11-26", 1, 10_000, 165)]);
     }
 
     #[test]
     fn a_refund_from_available_draws_nothing() {
-        let ledger =
-            Ledger::shop().given(pay(1, eur(10_000))).settled(1, 9_835).given(refund_part(1, eur(5_000)));
+        let ledger = Ledger::shop().given(pay(1, eur(10_000))).settled(1).given(refund_part(1, eur(5_000)));
         assert_eq!(ledger.balance().drawn, 0);
     }
 
     #[test]
-    fn thirty_two_days_are_told_apart_and_the_oldest_joined() {
+    fn a_settlement_takes_the_days_that_are_over_and_forgets_them() {
         let mut ledger = free_of_charge();
-        for n in 0..32 {
+        for n in 0..50 {
             ledger = ledger.given(pay(n, eur(1))).days_later(1);
         }
-        assert_eq!(ledger.unsettled().len(), UNSETTLED_DAYS_MAX);
-        assert_eq!(ledger.unsettled()[0], ("2026-11-26".to_owned(), 1));
-        for n in 32..50 {
-            ledger = ledger.given(pay(n, eur(1))).days_later(1);
-            assert_eq!(ledger.unsettled().len(), UNSETTLED_DAYS_MAX);
-        }
-        // Nineteen days became one; no cent is lost and no day that is yet to come is touched.
-        assert_eq!(ledger.unsettled()[0], ("2026-12-14".to_owned(), 19));
-        assert!(ledger.unsettled()[1..].iter().all(|(_, sum)| *sum == 1));
+        assert_eq!(ledger.unsettled().len(), 50);
         assert_eq!(ledger.balance().pending, 50);
+        // 2027-01-13: what was captured up to the 11th is due.
+        let ledger = ledger.given(settle(1, [(1, euro())]));
+        assert_eq!(ledger.unsettled(), [day("2027-01-14", 1, 1, 0)]);
+        ledger.then_merchant(1, 1, 49);
     }
 
     #[test]
-    fn days_to_come_are_never_joined() {
-        // The longest delay first: 31 days from today on, and one for all before.
-        let delay = |days| change_settings(1, move |change| change.settlement_delay_days = Some(days));
-        let mut ledger = free_of_charge().given(delay(0));
-        for n in 0..5 {
-            ledger = ledger.given(pay(n, eur(1))).days_later(1);
-        }
-        for days in 0..=30_u8 {
-            ledger = ledger.given(delay(days.into())).given(pay(100 + days, eur(1)));
-        }
-        let sums = ledger.unsettled();
-        assert_eq!(sums.len(), UNSETTLED_DAYS_MAX);
-        assert_eq!(sums[0], ("2026-11-28".to_owned(), 5));
-        assert_eq!(sums[1], ("2026-11-29".to_owned(), 1));
-        assert_eq!(sums[31], ("2026-12-29".to_owned(), 1));
+    fn what_is_due_is_summed_up_to_a_day() {
+        let ledger = free_of_charge()
+            .given(pay(1, eur(100)))
+            .days_later(1)
+            .given(pay(2, eur(20)))
+            .given(change_settings(1, |change| change.fee = Some(fee("10", &[]))))
+            .given(pay(3, eur(50)));
+        let due = |at: &str| {
+            let due = ledger.balance().due(at.parse::<Timestamp>().unwrap().day());
+            (due.count, due.gross, due.fees)
+        };
+        assert_eq!(due("2026-11-25T23:59:59Z"), (0, 0, 0));
+        assert_eq!(due("2026-11-26T00:00:00Z"), (1, 100, 0));
+        assert_eq!(due("2026-11-27T00:00:00Z"), (3, 170, 5));
     }
 
     #[test]
@@ -289,10 +294,20 @@ mod tests {
         let row = ledger.state.client_balance(client(1), euro()).row;
         assert_eq!((row.version, row.position), (3, 6));
         // Available and pending of the merchant, in a refund from both.
-        let ledger = Ledger::shop().given(pay(1, eur(10_000))).settled(1, 1_000).given(refund(1));
+        let ledger = Ledger::shop()
+            .given(pay(1, eur(10_000)))
+            .given(deposit_to_merchant(1, eur(1_000)))
+            .given(refund(1));
         let row = ledger.balance().row;
-        assert_eq!((row.version, row.position), (2, 7));
+        assert_eq!((row.version, row.position), (3, 8));
         assert_eq!(ledger.balance().drawn, 8_835);
+        // Pending, available and the unsettled sums, in a settlement.
+        let row = ledger.settled(1).balance().row;
+        assert_eq!((row.version, row.position), (4, 9));
+        // The client's count of what is open, in events that move none of its money.
+        let row = Ledger::shop().given(pay(1, eur(100))).given(open_dispute(1, 1));
+        let row = row.state.client_balance(client(1), euro()).row;
+        assert_eq!((row.version, row.position), (4, 7));
     }
 
     #[test]
@@ -339,6 +354,9 @@ mod tests {
             .given(refund(1));
         let balance = ledger.balance();
         assert_eq!(balance.drawn, 5_000);
-        assert_eq!(balance.pending, balance.unsettled.values().sum::<i64>() - balance.drawn);
+        assert_eq!(
+            balance.pending,
+            balance.unsettled.values().map(Unsettled::net).sum::<i64>() - balance.drawn
+        );
     }
 }

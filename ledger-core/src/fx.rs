@@ -133,10 +133,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn money(amount: i64, currency: &str) -> Money {
-        Money::new(amount, currency.parse().unwrap())
-    }
+    use crate::command::Command;
+    use crate::testing::{BEGIN, Ledger, money, set_rate};
 
     fn cost(amount: Money, rate: &str, paid_in: &str) -> Option<i64> {
         rate.parse::<Rate>().unwrap().cost(amount, paid_in.parse().unwrap())
@@ -166,7 +164,7 @@ mod tests {
     #[test]
     fn what_can_not_be_counted_is_none() {
         assert_eq!(cost(money(i64::MAX, "EUR"), "0.000000000001", "CLF"), None);
-        assert_eq!(cost(money(i64::MAX, "CLF"), "999999999999.999999999999", "JPY"), Some(1));
+        assert_eq!(cost(money(i64::MAX, "CLF"), "999999999999.999999999999", "JPY"), Some(923));
     }
 
     #[test]
@@ -180,6 +178,37 @@ mod tests {
         for text in ["0", "0.000000000000", "0.0000000000001", "1000000000000"] {
             assert_eq!(text.parse::<Rate>(), Err(InvalidRate::OutOfRange), "{text}");
         }
+    }
+
+    #[test]
+    fn a_rate_is_set_until_a_moment_to_come() {
+        let begin: Timestamp = BEGIN.parse().unwrap();
+        let set = |valid_until| {
+            let (from, to, rate) = (money(0, "EUR").currency, money(0, "JPY").currency, "160.50");
+            Command::SetFxRate(SetFxRate { from, to, rate: rate.parse().unwrap(), valid_until })
+        };
+        let too_late = Conflict::FxRateExpired { valid_until: begin, now: begin };
+        let ledger = Ledger::new().when(set(begin)).then_rejected(too_late).when(set(begin.plus_micros(1)));
+        let found = ledger.state.fx_rate(money(0, "EUR").currency, money(0, "JPY").currency).unwrap();
+        assert_eq!(Event::FxRateSet(found.set.clone()), *ledger.appended()[0].event());
+        assert_eq!(found.set.rate.to_string(), "160.50");
+        assert_eq!(found.at(begin), Some(found.set.rate));
+        assert_eq!(found.at(begin.plus_micros(1)), None);
+        // The way back is a rate of its own.
+        assert_eq!(ledger.state.fx_rate(money(0, "JPY").currency, money(0, "EUR").currency), None);
+    }
+
+    #[test]
+    fn a_new_rate_takes_the_place_of_the_old_one() {
+        let ledger = Ledger::new()
+            .given(set_rate("EUR", "JPY", "160", 30))
+            .later(5)
+            .given(set_rate("EUR", "JPY", "170", 1));
+        let found = ledger.state.fx_rate(money(0, "EUR").currency, money(0, "JPY").currency).unwrap();
+        assert_eq!((found.set.rate.to_string().as_str(), found.stamp.version), ("170", 2));
+        let begin: Timestamp = BEGIN.parse().unwrap();
+        assert_eq!(found.stamp.created_at, begin.plus_micros(5));
+        assert_eq!(found.at(begin.plus_days(2)), None);
     }
 
     proptest! {

@@ -589,13 +589,11 @@ impl State {
         for posting in envelope.draft.postings.postings() {
             let currency = posting.money().currency;
             match posting.account.owner() {
-                Some(Owner::Client(id)) => self.change_client_balance(id, currency, envelope, |balance| {
-                    balance.post(posting);
-                }),
+                Some(Owner::Client(id)) => {
+                    self.change_client_balance(id, currency, envelope, |balance| balance.post(posting));
+                }
                 Some(Owner::Merchant(id)) => {
-                    self.change_merchant_balance(id, currency, envelope, |balance| {
-                        balance.post(posting);
-                    })
+                    self.change_merchant_balance(id, currency, envelope, |balance| balance.post(posting));
                 }
                 None => {}
             }
@@ -684,7 +682,7 @@ mod tests {
     use crate::card::{Card, CardStatus};
     use crate::card_number::Fingerprint;
     use crate::client::Client;
-    use crate::command::{Command, Context};
+    use crate::command::{Command, Context, PayoutNews};
     use crate::envelope::Envelope;
     use crate::ids::{EventId, StreamId};
     use crate::merchant::Merchant;
@@ -733,8 +731,85 @@ mod tests {
         let bound = create_key(1, Role::Merchant, Some(merchant(1)));
         assert_eq!(state.needs(&bound), [Key::Merchant(merchant(1))]);
         assert_eq!(state.needs(&Command::RevokeKey(key(1))), [Key::ApiKey(key(1))]);
-        for command in [capture(1), void(1), refund(1)] {
-            assert_eq!(state.needs(&command), [Key::Payment(payment(1))]);
+        for command in of_payment() {
+            assert_eq!(state.needs(&command), [Key::Payment(payment(1))], "{command:?}");
+        }
+        let merchant_balance = Key::MerchantBalance(merchant(1), euro());
+        let merchant_and_balance = [Key::Merchant(merchant(1)), merchant_balance];
+        assert_eq!(state.needs(&suspend(1)), [Key::Merchant(merchant(1))]);
+        assert_eq!(state.needs(&reinstate(1)), [Key::Merchant(merchant(1))]);
+        assert_eq!(state.needs(&deposit_to_merchant(1, eur(1))), merchant_and_balance);
+        assert_eq!(state.needs(&write_off(1, eur(1))), merchant_and_balance);
+        assert_eq!(state.needs(&request_payout(1, eur(1))), merchant_and_balance);
+        assert_eq!(state.needs(&close_client(1)), [Key::Client(client(1))]);
+        assert_eq!(state.needs(&change_payout(1, PayoutNews::Paid)), [Key::Payout(payout(1))]);
+        let yen = jpy(0).currency;
+        assert_eq!(state.needs(&set_rate("EUR", "JPY", "160", 1)), [Key::FxRate(euro(), yen)]);
+        let candidates = [(1, euro()), (1, yen)];
+        let balances = [merchant_balance, Key::MerchantBalance(merchant(1), yen)];
+        assert_eq!(state.needs(&settle(1, candidates)), balances);
+    }
+
+    /// Every command of payment 1 and of its dispute 1.
+    fn of_payment() -> [Command; 12] {
+        [
+            increment(1, eur(1)),
+            capture(1),
+            void(1),
+            refund(1),
+            warn(1),
+            expire(1),
+            open_dispute(1, 1),
+            submit(1, 1, "signed for"),
+            win(1, 1),
+            lose(1, 1),
+            lose_unanswered(1, 1),
+            reopen(1, 1),
+        ]
+    }
+
+    #[test]
+    fn a_payout_leads_to_its_merchants_balance() {
+        let ledger =
+            Ledger::shop().given(deposit_to_merchant(1, jpy(100))).given(request_payout(1, jpy(100)));
+        let state = knowing(&ledger, &[Key::Payout(payout(1))]);
+        let balance = Key::MerchantBalance(merchant(1), jpy(0).currency);
+        assert_eq!(state.needs(&change_payout(1, PayoutNews::Paid)), [balance]);
+    }
+
+    #[test]
+    fn a_client_leads_to_its_balances() {
+        let ledger = Ledger::shop().given(deposit(1, jpy(1)));
+        let state = knowing(&ledger, &[Key::Client(client(1))]);
+        let balances = [euro(), jpy(0).currency].map(|currency| Key::ClientBalance(client(1), currency));
+        assert_eq!(state.needs(&close_client(1)), balances);
+    }
+
+    #[test]
+    fn other_currencies_are_needed_where_the_payments_own_does_not_cover_it() {
+        let ledger = Ledger::shop().given(deposit(1, jpy(100))).given(deposit(1, money(5, "KWD")));
+        let [merchant, merchant_balance, card, client_balance] = payers();
+        let holder = Key::Client(client(1));
+        let state = knowing(&ledger, &[merchant, merchant_balance, card, holder, client_balance]);
+        assert_eq!(state.needs(&pay(1, eur(10_000))), []);
+        let [yen, dinar] = ["JPY", "KWD"].map(|code| money(0, code).currency);
+        let others = [
+            Key::ClientBalance(client(1), yen),
+            Key::FxRate(yen, euro()),
+            Key::ClientBalance(client(1), dinar),
+            Key::FxRate(dinar, euro()),
+        ];
+        assert_eq!(state.needs(&pay(1, eur(10_001))), others);
+        // Once it is paid by yen, only the yen matter.
+        let ledger = ledger
+            .given(set_rate("JPY", "EUR", "1", 1))
+            .given(deposit(1, jpy(1)))
+            .given(hold(2, eur(10_100)));
+        assert_eq!(ledger.amounts(2).purse.pays_in(), yen);
+        let state = knowing(&ledger, &[Key::Payment(payment(2))]);
+        let yens = Key::ClientBalance(client(1), yen);
+        for command in [capture(2), void(2), refund(2)] {
+            assert_eq!(state.needs(&command), [merchant, merchant_balance, yens]);
         }
     }
 
@@ -745,7 +820,8 @@ mod tests {
         let mut state = State::default();
         assert_eq!(state.needs(&pay(1, eur(1))), [merchant, merchant_balance, card]);
         state.learn(card, ledger.state.get(&card).cloned());
-        assert_eq!(state.needs(&pay(1, eur(1))), [merchant, merchant_balance, client_balance]);
+        let holder = Key::Client(client(1));
+        assert_eq!(state.needs(&pay(1, eur(1))), [merchant, merchant_balance, holder, client_balance]);
         let unknown = pay_with(1, eur(1), |pay| pay.details.card.id = None);
         assert_eq!(State::default().needs(&unknown), [merchant, merchant_balance]);
     }
@@ -755,10 +831,14 @@ mod tests {
         let ledger = Ledger::shop().given(hold(1, eur(100)));
         let payment = Key::Payment(payment(1));
         let [merchant, merchant_balance, _, client_balance] = payers();
-        for command in [capture(1), void(1), refund(1)] {
+        for command in of_payment() {
             let found = knowing(&ledger, &[payment]).needs(&command);
-            assert_eq!(found, [merchant, merchant_balance, client_balance]);
+            assert_eq!(found, [merchant, merchant_balance, client_balance], "{command:?}");
         }
+        // What was declined was paid by nobody.
+        let ledger = ledger.given(hold(2, eur(10_000)));
+        let declined = Key::Payment(crate::testing::payment(2));
+        assert_eq!(knowing(&ledger, &[declined]).needs(&capture(2)), [merchant, merchant_balance]);
     }
 
     #[test]
@@ -772,20 +852,43 @@ mod tests {
 
     #[test]
     fn what_is_needed_is_enough_to_decide() {
-        let ledger = Ledger::shop().given(hold(1, eur(100)));
-        let context = Context { now: BEGIN.parse().unwrap(), event_ids: [EventId::new(uuid(1)); 2] };
-        for command in [
+        let ledger = Ledger::shop()
+            .given(deposit(1, jpy(100_000)))
+            .given(set_rate("JPY", "EUR", "0.0062", 1))
+            .given(set_rate("KWD", "EUR", "3", 1))
+            .given(hold(1, eur(100)))
+            .given(pay(3, eur(200)))
+            .given(open_dispute_part(1, 3, eur(50)))
+            .given(open_client(2))
+            .given(deposit_to_merchant(1, eur(500)))
+            .given(request_payout(1, eur(20)));
+        let context = Context { now: BEGIN.parse().unwrap(), event_id: EventId::new(uuid(1)) };
+        let others = [
             pay(2, eur(100)),
             pay(2, eur(10_001)),
-            capture(1),
-            void(1),
-            refund(1),
+            refund(3),
             deposit(1, eur(1)),
-            withdraw(1, eur(10_000)),
+            withdraw(1, eur(9_700)),
+            close_client(1),
+            close_client(2),
             issue_card_of(2, 1, 1),
             block_card(1),
             change_settings(1, |change| change.settlement_delay_days = Some(9)),
-        ] {
+            suspend(1),
+            reinstate(1),
+            deposit_to_merchant(1, eur(1)),
+            write_off(1, eur(1)),
+            settle_as_of(1, [(1, euro()), (1, jpy(0).currency)], None),
+            request_payout(2, eur(480)),
+            change_payout(1, PayoutNews::Paid),
+            change_payout(2, PayoutNews::Paid),
+            set_rate("EUR", "JPY", "160", 0),
+            submit(1, 3, "signed for"),
+            win(1, 3),
+            lose(1, 3),
+            lose_unanswered(1, 3),
+        ];
+        for command in of_payment().into_iter().chain(others) {
             let mut state = State::default();
             loop {
                 let needs = state.needs(&command);
@@ -798,6 +901,28 @@ mod tests {
             }
             let all = ledger.state.decide(&command, &context);
             assert_eq!(state.decide(&command, &context), all, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_found() {
+        let others = [
+            suspend(1),
+            reinstate(1),
+            deposit_to_merchant(1, eur(1)),
+            write_off(1, eur(1)),
+            request_payout(1, eur(1)),
+            change_payout(1, PayoutNews::Paid),
+            close_client(1),
+            create_key(1, Role::Merchant, Some(merchant(1))),
+            Command::RevokeKey(key(1)),
+        ];
+        for command in of_payment().into_iter().chain(others) {
+            Ledger::new().when(command).then_rejected(Rejection::NotFound);
+        }
+        // A payment without the dispute that is asked for.
+        for command in &of_payment()[7..] {
+            Ledger::shop().given(pay(1, eur(1))).when(command.clone()).then_rejected(Rejection::NotFound);
         }
     }
 
@@ -830,15 +955,24 @@ mod tests {
                 StreamId::Card(card(n)),
                 StreamId::Payment(payment(n)),
                 StreamId::Key(key(n)),
+                StreamId::Settlement(settlement(n)),
+                StreamId::Payout(payout(n)),
+                StreamId::FxPair(euro(), jpy(0).currency),
             ]
         };
-        assert_eq!(streams(1).map(|stream| State::default().stream_version(stream)), [0; 5]);
+        assert_eq!(streams(1).map(|stream| State::default().stream_version(stream)), [0; 8]);
         let ledger = Ledger::shop()
             .given(pay(1, eur(100)))
             .given(change_settings(1, |change| change.settlement_delay_days = Some(0)))
             .given(block_card(1))
-            .given(create_key(1, Role::Operator, None));
-        assert_eq!(streams(1).map(|stream| ledger.state.stream_version(stream)), [2, 2, 2, 2, 1]);
+            .given(create_key(1, Role::Operator, None))
+            .settled(1)
+            .given(request_payout(1, eur(10)))
+            .given(change_payout(1, PayoutNews::Paid))
+            .given(change_payout(1, PayoutNews::Returned))
+            .given(set_rate("EUR", "JPY", "160", 3))
+            .given(set_rate("EUR", "JPY", "161", 3));
+        assert_eq!(streams(1).map(|stream| ledger.state.stream_version(stream)), [2, 2, 2, 2, 1, 1, 3, 2]);
     }
 
     #[test]
@@ -901,12 +1035,26 @@ mod tests {
         for key in [Key::Payment(payment(1)), Key::CardOf(Fingerprint([1; 32]))] {
             assert_eq!(ledger.state.get(&key).unwrap().row(), None);
         }
+        let ledger = ledger
+            .given(create_key(1, Role::Operator, None))
+            .given(deposit_to_merchant(1, eur(1)))
+            .given(request_payout(1, eur(1)))
+            .given(set_rate("EUR", "JPY", "160", 3))
+            .given(pay(2, eur(100)))
+            .settled(1);
+        let row = |key: Key| ledger.state.get(&key).unwrap().row();
+        assert_eq!(row(Key::ApiKey(key(1))).map(|row| (row.version, row.position)), Some((1, 9)));
+        for key in
+            [Key::Payout(payout(1)), Key::Settlement(settlement(1)), Key::FxRate(euro(), jpy(0).currency)]
+        {
+            assert_eq!(row(key), None);
+        }
     }
 
     #[test]
     fn the_log_folds_to_the_same_state() {
         let mut log: Vec<Envelope> = Vec::new();
-        let commands = [
+        let commands = vec![
             open_client(1),
             deposit(1, eur(10_000)),
             issue_card(1, 1),
@@ -917,7 +1065,28 @@ mod tests {
             void(1),
             pay_with(2, eur(1), |pay| pay.cvc_matches = false),
             pay(3, eur(7_000)),
-            refund(3),
+            refund_part(3, eur(500)),
+            set_rate("EUR", "JPY", "160", 1),
+            hold(4, jpy(160)),
+            increment(4, jpy(1)),
+            capture_part(4, jpy(100), false),
+            refund_part(4, jpy(1)),
+            open_dispute(1, 4),
+            submit(1, 4, "signed for"),
+            win(1, 4),
+            reopen(1, 4),
+            lose(1, 4),
+            open_dispute(2, 3),
+            suspend(1),
+            reinstate(1),
+            deposit_to_merchant(1, eur(9_000)),
+            request_payout(1, eur(10)),
+            change_payout(1, PayoutNews::Paid),
+            change_payout(1, PayoutNews::Returned),
+            request_payout(2, eur(10)),
+            change_payout(2, PayoutNews::Failed),
+            open_client(2),
+            close_client(2),
         ];
         let ledger = commands.into_iter().fold(Ledger::new(), |ledger, command| {
             let ledger = ledger.given(command);

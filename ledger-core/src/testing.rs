@@ -8,20 +8,27 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::api_key::Role;
+use crate::balance::Unsettled;
 use crate::card_number::{Brand, Expiry, Fingerprint};
 use crate::command::{
-    Authorize, Capture, ChangeCard, ChangeSettings, Command, Context, CreateKey, IssueCard, MoveCash,
-    OpenClient, OpenMerchant, Refund, Void,
+    Authorize, Capture, ChangeCard, ChangeMerchant, ChangePayout, ChangeSettings, CloseClient, Command,
+    Context, CreateKey, DepositToMerchant, DisputeOf, Increment, IssueCard, MoveCash, OpenClient,
+    OpenDispute, OpenMerchant, PayoutNews, Refund, ReopenDispute, RequestPayout, SetFxRate, Settle,
+    SubmitEvidence, Void, WriteOff,
 };
 use crate::envelope::{Draft, Envelope};
 use crate::event::{
     CaptureMode, Event, PaymentCaptured, PaymentCard, PaymentDetails, PaymentRefunded, Settings,
 };
 use crate::fee::{FeeSchedule, RefundFee};
-use crate::ids::{CardId, ClientId, EventId, KeyId, MerchantId, PaymentId, RefundId, StreamId};
+use crate::ids::{
+    CardId, ClientId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId, SettlementId,
+    StreamId,
+};
 use crate::journal::{Account, Owner, Side};
 use crate::money::{BALANCE_MAX, Currency, Money};
-use crate::payment::Status;
+use crate::payment::{AUTHORIZATION_DAYS, Amounts, DisputeStatus, Outcome, Payment, Status};
+use crate::payout::PayoutStatus;
 use crate::personal::Sealed;
 use crate::rejection::{Conflict, Rejection};
 use crate::state::{Key, Record, State};
@@ -29,6 +36,9 @@ use crate::time::Timestamp;
 
 /// When every test begins.
 pub(crate) const BEGIN: &str = "2026-11-24T08:00:00.000000Z";
+
+/// 24 hours, in microseconds.
+pub(crate) const DAY: i64 = 86_400_000_000;
 
 /// The ledger of one test. Each step takes it and gives it back: `given`, `when`, `then`.
 pub(crate) struct Ledger {
@@ -72,7 +82,7 @@ impl Ledger {
     /// Decides a command and appends what comes out.
     pub(crate) fn when(mut self, command: Command) -> Self {
         self.look_up(&command);
-        let context = Context { now: self.now, event_ids: [self.event_id(), self.event_id()] };
+        let context = Context { now: self.now, event_id: self.event_id() };
         let drafts = self.state.decide(&command, &context);
         assert_eq!(self.state.decide(&command, &context), drafts, "decided twice (I4)");
         self.outcome = drafts.map(|drafts| drafts.into_iter().map(|draft| self.append(draft)).collect());
@@ -96,20 +106,15 @@ impl Ledger {
         self
     }
 
-    /// Stands for a settlement, which no command makes yet: so much EUR becomes available.
-    pub(crate) fn settled(mut self, n: u8, amount: i64) -> Self {
-        let mut balance = self.state.merchant_balance(merchant(n), euro());
-        *balance.unsettled.values_mut().next().unwrap() -= amount;
-        balance.pending -= amount;
-        balance.available += amount;
-        self.state.learn(Key::MerchantBalance(merchant(n), euro()), Some(Record::MerchantBalance(balance)));
-        for (account, change) in [
-            (Account::MerchantPending(merchant(n)), -amount),
-            (Account::MerchantAvailable(merchant(n)), amount),
-        ] {
-            *self.accounts.entry((account, euro())).or_default() += i128::from(change);
-        }
+    /// Lets time pass up to a moment.
+    pub(crate) fn until(mut self, moment: &str) -> Self {
+        self.now = moment.parse().unwrap();
         self
+    }
+
+    /// Lets what merchant `n` has pending in EUR become available, two days later.
+    pub(crate) fn settled(self, n: u8) -> Self {
+        self.days_later(2).given(settle(1, [(n, euro())]))
     }
 
     /// The last command made exactly these events.
@@ -151,6 +156,35 @@ impl Ledger {
             (balance.pending, balance.available),
             (pending, available),
             "merchant's pending, available"
+        );
+        self
+    }
+
+    /// An account has so much.
+    pub(crate) fn then_account(self, account: Account, money: Money) -> Self {
+        let found = self.accounts.get(&(account, money.currency)).copied().unwrap_or_default();
+        assert_eq!(found, i128::from(money.amount), "{account} {}", money.currency);
+        self
+    }
+
+    /// A merchant has so much available and so much reserved for disputes, in EUR.
+    pub(crate) fn then_reserved(self, n: u8, available: i64, reserved: i64) -> Self {
+        let balance = self.state.merchant_balance(merchant(n), euro());
+        assert_eq!(
+            (balance.available, balance.reserved),
+            (available, reserved),
+            "merchant's available, reserved"
+        );
+        self
+    }
+
+    /// A merchant has so much available and so much on its way to the bank, in EUR.
+    pub(crate) fn then_in_transit(self, n: u8, available: i64, in_transit: i64) -> Self {
+        let balance = self.state.merchant_balance(merchant(n), euro());
+        assert_eq!(
+            (balance.available, balance.in_transit),
+            (available, in_transit),
+            "merchant's available, in transit"
         );
         self
     }
@@ -205,9 +239,10 @@ impl Ledger {
         assert_eq!(self.state.needs(command), []);
     }
 
+    /// Draws the id of a command's first event, far from the next command's.
     fn event_id(&mut self) -> EventId {
         self.event_ids += 1;
-        EventId::new(uuid(self.event_ids))
+        EventId::new(uuid(self.event_ids << 16))
     }
 
     fn append(&mut self, draft: Draft) -> Envelope {
@@ -230,6 +265,14 @@ impl Ledger {
         envelope
     }
 
+    /// Returns the totals of a payment.
+    pub(crate) fn amounts(&self, n: u8) -> &Amounts {
+        match &self.state.payment(payment(n)).unwrap().outcome {
+            Outcome::Approved(amounts) => amounts,
+            Outcome::Declined { .. } => panic!("declined"),
+        }
+    }
+
     /// Checks what holds after any command: the books balance (I3), no account is below its floor or
     /// past its limit, and the state's balances are the sums of the postings.
     fn check(&self) {
@@ -237,31 +280,87 @@ impl Ledger {
         for (&(account, currency), &balance) in &self.accounts {
             let signed = if account.normal_side() == Side::Debit { -balance } else { balance };
             *sums.entry(currency).or_default() += signed;
+            let client = |id| self.state.client_balance(id, currency);
+            let merchant = |id| self.state.merchant_balance(id, currency);
             let kept = match account {
-                Account::ClientAvailable(id) => self.state.client_balance(id, currency).available,
-                Account::ClientHeld(id) => self.state.client_balance(id, currency).held,
-                Account::MerchantPending(id) => self.state.merchant_balance(id, currency).pending,
-                Account::MerchantAvailable(id) => self.state.merchant_balance(id, currency).available,
-                Account::MerchantReserved(_)
-                | Account::MerchantInTransit(_)
-                | Account::HouseFees
-                | Account::HouseBank
-                | Account::HouseFx
-                | Account::HouseLosses => continue,
+                Account::ClientAvailable(id) => client(id).available,
+                Account::ClientHeld(id) => client(id).held,
+                Account::MerchantPending(id) => merchant(id).pending,
+                Account::MerchantAvailable(id) => merchant(id).available,
+                Account::MerchantReserved(id) => merchant(id).reserved,
+                Account::MerchantInTransit(id) => merchant(id).in_transit,
+                Account::HouseFees | Account::HouseBank | Account::HouseFx | Account::HouseLosses => continue,
             };
             assert_eq!(i128::from(kept), balance, "{account} {currency}");
             assert!(balance <= i128::from(BALANCE_MAX), "{account} {currency} passes the limit");
-            assert!(
-                balance >= 0 || matches!(account, Account::MerchantAvailable(_)),
-                "{account} {currency} is below its floor"
-            );
+            let floor =
+                if matches!(account, Account::MerchantAvailable(_)) { -i128::from(BALANCE_MAX) } else { 0 };
+            assert!(balance >= floor, "{account} {currency} is below its floor");
             if let Some(Owner::Merchant(id)) = account.owner() {
                 let balance = self.state.merchant_balance(id, currency);
-                assert_eq!(balance.pending, balance.unsettled.values().sum::<i64>() - balance.drawn);
+                let net: i64 = balance.unsettled.values().map(Unsettled::net).sum();
+                assert_eq!(balance.pending, net - balance.drawn, "pending = Σ net − drawn");
+                assert!(balance.drawn >= 0, "drawn {}", balance.drawn);
             }
         }
         assert!(sums.values().all(|sum| *sum == 0), "Σ of all accounts (I3): {sums:?}");
+        self.check_what_payments_say();
     }
+
+    /// Checks that what is held, reserved, in transit and open is what payments and payouts say.
+    fn check_what_payments_say(&self) {
+        let (mut clients, mut reserved) = (BTreeMap::new(), BTreeMap::new());
+        let (mut in_transit, mut rows) = (BTreeMap::new(), Vec::new());
+        for key in self.state.touched() {
+            match self.state.get(key) {
+                Some(Record::Payment(payment)) => {
+                    let Outcome::Approved(amounts) = &payment.outcome else { continue };
+                    let given_back = amounts.given_back() + amounts.disputed();
+                    assert!(amounts.captured + amounts.released <= amounts.authorized);
+                    assert!(given_back <= amounts.captured);
+                    let purse = amounts.purse;
+                    let (held, open) = clients.entry((purse.client_id, purse.pays_in())).or_insert((0, 0));
+                    *held += purse.leg(amounts.captured, amounts.capturable()).amount;
+                    *open += open_of(payment);
+                    *reserved.entry((payment.details.merchant_id, payment.currency())).or_insert(0) +=
+                        amounts.disputed();
+                }
+                Some(Record::Payout(payout)) if payout.status == PayoutStatus::Requested => {
+                    let of = &payout.requested;
+                    *in_transit.entry((of.merchant_id, of.amount.currency)).or_insert(0) += of.amount.amount;
+                }
+                Some(_) => rows.push(key),
+                None => panic!("touched and gone: {key:?}"),
+            }
+        }
+        for key in rows {
+            match *key {
+                Key::ClientBalance(id, currency) => {
+                    let balance = self.state.client_balance(id, currency);
+                    let (held, open) = clients.remove(&(id, currency)).unwrap_or_default();
+                    assert_eq!((balance.held, balance.open), (held, open), "held, open of {id} {currency}");
+                }
+                Key::MerchantBalance(id, currency) => {
+                    let balance = self.state.merchant_balance(id, currency);
+                    let reserved = reserved.remove(&(id, currency)).unwrap_or_default();
+                    let in_transit = in_transit.remove(&(id, currency)).unwrap_or_default();
+                    assert_eq!((balance.reserved, balance.in_transit), (reserved, in_transit), "{id}");
+                }
+                _ => {}
+            }
+        }
+        assert!(clients.is_empty() && in_transit.is_empty());
+        assert!(reserved.values().all(|reserved| *reserved == 0));
+    }
+}
+
+/// Counts what keeps a client from being closed, told again: open disputes and an open authorization.
+fn open_of(payment: &Payment) -> u32 {
+    let Outcome::Approved(amounts) = &payment.outcome else { return 0 };
+    let is_open = |status| matches!(status, DisputeStatus::NeedsResponse | DisputeStatus::UnderReview);
+    let disputes = amounts.disputes.iter().filter(|dispute| is_open(dispute.status)).count();
+    let held = amounts.authorized - amounts.captured - amounts.released > 0;
+    u32::try_from(disputes).unwrap() + u32::from(held)
 }
 
 /// The id of an object, in the form of a UUIDv7.
@@ -283,6 +382,9 @@ numbered! {
     card -> CardId;
     payment -> PaymentId;
     refund_id -> RefundId;
+    dispute -> DisputeId;
+    settlement -> SettlementId;
+    payout -> PayoutId;
     key -> KeyId;
 }
 
@@ -295,7 +397,11 @@ pub(crate) fn eur(amount: i64) -> Money {
 }
 
 pub(crate) fn jpy(amount: i64) -> Money {
-    Money::new(amount, "JPY".parse().unwrap())
+    money(amount, "JPY")
+}
+
+pub(crate) fn money(amount: i64, currency: &str) -> Money {
+    Money::new(amount, currency.parse().unwrap())
 }
 
 /// Stands for a sealed field: the domain never looks inside.
@@ -422,6 +528,7 @@ pub(crate) fn pay_with(n: u8, amount: Money, edit: impl FnOnce(&mut Authorize)) 
         },
         number_valid: true,
         cvc_matches: true,
+        valid_days: AUTHORIZATION_DAYS,
     };
     edit(&mut authorize);
     Command::Authorize(Box::new(authorize))
@@ -473,6 +580,120 @@ pub(crate) fn refund_with(n: u8, edit: impl FnOnce(&mut Refund)) -> Command {
     };
     edit(&mut refund);
     Command::Refund(refund)
+}
+
+pub(crate) fn close_client(n: u8) -> Command {
+    Command::CloseClient(CloseClient { id: client(n), reason: None })
+}
+
+pub(crate) fn suspend(n: u8) -> Command {
+    Command::SuspendMerchant(ChangeMerchant { id: merchant(n), reason: None })
+}
+
+pub(crate) fn reinstate(n: u8) -> Command {
+    Command::ReinstateMerchant(ChangeMerchant { id: merchant(n), reason: None })
+}
+
+pub(crate) fn deposit_to_merchant(n: u8, amount: Money) -> Command {
+    Command::DepositToMerchant(DepositToMerchant { id: merchant(n), amount, reference: None })
+}
+
+pub(crate) fn write_off(n: u8, amount: Money) -> Command {
+    Command::WriteOff(WriteOff { id: merchant(n), amount, reason: sealed("gone") })
+}
+
+/// Holds more for a payment of merchant 1.
+pub(crate) fn increment(n: u8, amount: Money) -> Command {
+    Command::Increment(Increment { payment_id: payment(n), merchant_id: merchant(1), amount })
+}
+
+pub(crate) fn warn(n: u8) -> Command {
+    Command::WarnOfExpiry(payment(n))
+}
+
+pub(crate) fn expire(n: u8) -> Command {
+    Command::Expire(payment(n))
+}
+
+/// Opens dispute `n` of payment `of` over all that is refundable.
+pub(crate) fn open_dispute(n: u8, of: u8) -> Command {
+    Command::OpenDispute(OpenDispute {
+        id: dispute(n),
+        payment_id: payment(of),
+        amount: None,
+        reason: sealed("never came"),
+    })
+}
+
+/// Opens dispute `n` of payment `of` over a part.
+pub(crate) fn open_dispute_part(n: u8, of: u8, amount: Money) -> Command {
+    Command::OpenDispute(OpenDispute {
+        id: dispute(n),
+        payment_id: payment(of),
+        amount: Some(amount),
+        reason: sealed("never came"),
+    })
+}
+
+/// Dispute `n` of payment `of`.
+pub(crate) fn dispute_of(n: u8, of: u8) -> DisputeOf {
+    DisputeOf { id: dispute(n), payment_id: payment(of) }
+}
+
+pub(crate) fn submit(n: u8, of: u8, text: &str) -> Command {
+    let (dispute, text) = (dispute_of(n, of), sealed(text));
+    Command::SubmitEvidence(SubmitEvidence { dispute, merchant_id: merchant(1), text })
+}
+
+pub(crate) fn win(n: u8, of: u8) -> Command {
+    Command::WinDispute(dispute_of(n, of))
+}
+
+pub(crate) fn lose(n: u8, of: u8) -> Command {
+    Command::LoseDispute(dispute_of(n, of))
+}
+
+pub(crate) fn lose_unanswered(n: u8, of: u8) -> Command {
+    Command::LoseUnanswered(dispute_of(n, of))
+}
+
+pub(crate) fn reopen(n: u8, of: u8) -> Command {
+    Command::ReopenDispute(ReopenDispute { dispute: dispute_of(n, of), reason: None })
+}
+
+/// Settles merchants and currencies up to now; the settlements are numbered from `n` on.
+pub(crate) fn settle<const N: usize>(n: u8, candidates: [(u8, Currency); N]) -> Command {
+    settle_as_of(n, candidates, None)
+}
+
+/// Settles merchants and currencies as of a moment.
+pub(crate) fn settle_as_of<const N: usize>(
+    n: u8,
+    candidates: [(u8, Currency); N],
+    as_of: Option<&str>,
+) -> Command {
+    let candidates = candidates.map(|(n, currency)| (merchant(n), currency)).into();
+    Command::Settle(Settle { id: settlement(n), candidates, as_of: as_of.map(|at| at.parse().unwrap()) })
+}
+
+/// Asks for payout `n` of merchant 1.
+pub(crate) fn request_payout(n: u8, amount: Money) -> Command {
+    let (id, merchant_id) = (payout(n), merchant(1));
+    Command::RequestPayout(RequestPayout { id, merchant_id, amount, reference: None })
+}
+
+pub(crate) fn change_payout(n: u8, news: PayoutNews) -> Command {
+    Command::ChangePayout(ChangePayout { id: payout(n), news, reason: None })
+}
+
+/// Sets the rate of two currencies, valid for so many days from the test's beginning.
+pub(crate) fn set_rate(from: &str, to: &str, rate: &str, days: u32) -> Command {
+    Command::SetFxRate(SetFxRate {
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        rate: rate.parse().unwrap(),
+        valid_until: BEGIN.parse::<Timestamp>().unwrap().plus_days(days),
+    })
 }
 
 /// The rejection of a balance that would pass the limit, in EUR.

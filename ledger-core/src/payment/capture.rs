@@ -35,7 +35,7 @@ pub fn capture(
         purse: amounts.purse,
         before: amounts.captured,
         amount: amount.amount,
-        released: if command.is_final { capturable.amount - amount.amount } else { 0 },
+        released: if command.is_final { capturable.amount.saturating_sub(amount.amount) } else { 0 },
         is_final: command.is_final,
     };
     let (event, postings) = captured(&part, merchant, merchant_balance, context.now)?;
@@ -80,7 +80,7 @@ pub(super) fn captured(
     let paid = [
         Move::new(source, Account::MerchantPending(merchant.id), money(net)),
         Move::new(source, Account::HouseFees, money(fee)),
-        purse.release(before + amount, released),
+        purse.release(before.saturating_add(amount), released),
     ];
     let event = Event::PaymentCaptured(PaymentCaptured {
         merchant_id: merchant.id,

@@ -35,7 +35,7 @@ pub fn refund(
     let fee_returned = payment.money(match merchant.settings.refund_fee {
         RefundFee::Kept => 0,
         RefundFee::Returned => {
-            let refunded = amounts.refunded + amount.amount;
+            let refunded = amounts.refunded.saturating_add(amount.amount);
             given_back(amounts.fee_taken, amounts.fee_returned, amounts.captured, refunded, amount.amount)
         }
     });
@@ -82,8 +82,8 @@ fn draw(amount: Money, balance: &MerchantBalance, merchant: &Merchant) -> Result
     let available = balance.available.max(0).min(amount.amount);
     let pending = balance.pending.max(0).min(amount.amount - available);
     let uncovered = amount.amount - available - pending;
-    let limit = amount_in(&merchant.settings.negative_limit, currency);
-    let credit = limit.saturating_add(balance.available - available);
+    let limit = amount_in(&merchant.settings.negative_limit, currency).min(BALANCE_MAX);
+    let credit = limit.saturating_add(balance.available.saturating_sub(available));
     if uncovered > 0 && uncovered > credit {
         let reach = credit.max(0).saturating_add(available + pending);
         return Err(Conflict::InsufficientAvailableBalance {
