@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test says plainly what must be so")]
 
 mod append_only;
+mod authorizations;
+mod bulk;
 mod cards;
 mod command_line;
 mod concurrency;
+mod disputes;
 mod failing_append;
+mod fx;
 mod idempotency;
 mod kills;
+mod lives;
 mod money;
 mod past;
 mod poison;
@@ -16,4 +21,6 @@ mod programs;
 mod queries;
 mod refusals;
 mod routes;
+mod settlements;
+mod standing;
 mod tampering;

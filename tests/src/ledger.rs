@@ -208,3 +208,16 @@ impl TestLedger {
         self.system.stop().await;
     }
 }
+
+/// Waits until something holds that comes about by itself.
+///
+/// # Panics
+///
+/// It does not in 30 seconds.
+pub async fn eventually(holds: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "what should come about by itself did not");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

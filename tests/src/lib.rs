@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod services;
 
 pub use answer::Answer;
-pub use ledger::TestLedger;
+pub use ledger::{TestLedger, eventually};
 pub use load::{Load, Sent};
+pub use people::{Client, Merchant};
 pub use proxy::Proxy;
