@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use event_store::lookup::Principal;
 use futures_util::future::join_all;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use ledger_core::api_key::Role;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -155,7 +155,7 @@ async fn outcome(response: Response) -> Value {
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let position = header(&LEDGER_POSITION).and_then(|position| position.parse::<u64>().ok());
     let replayed = header(&IDEMPOTENT_REPLAYED).is_some();
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     json!({ "status": parts.status.as_u16(), "body": body, "replayed": replayed, "position": position })
 }
