@@ -168,10 +168,12 @@ pub fn close(
 
 #[cfg(test)]
 mod tests {
-    use crate::command::{Command, MoveCash, OpenClient};
-    use crate::event::{CashMoved, ClientOpened, Event};
+    use crate::client::ClientStatus;
+    use crate::command::{CloseClient, Command, MoveCash, OpenClient};
+    use crate::event::{CashMoved, ClientOpened, Closed, DeclineCode, Event};
     use crate::journal::{Account, JournalEntry, Leg, Posting};
-    use crate::money::BALANCE_MAX;
+    use crate::money::{BALANCE_MAX, Currency};
+    use crate::personal::Reason;
     use crate::rejection::{Conflict, Rejection};
     use crate::testing::*;
 
@@ -307,5 +309,156 @@ mod tests {
         assert_eq!((stamp.version, stamp.position), (3, 5));
         assert_eq!(stamp.created_at, BEGIN.parse().unwrap());
         assert_eq!(stamp.updated_at, stamp.created_at.plus_micros(5));
+    }
+
+    // Closing.
+
+    fn not_empty(posted: &[crate::money::Money], open: u32) -> Conflict {
+        Conflict::ClientNotEmpty { posted: posted.to_vec(), open }
+    }
+
+    fn closed() -> Conflict {
+        Conflict::ClientClosed { closed_at: BEGIN.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_client_that_has_nothing_is_closed() {
+        let reason = Some(sealed("moved abroad"));
+        let command = CloseClient { id: client(1), reason: reason.clone() };
+        let ledger = Ledger::new()
+            .given(open_client(1))
+            .when(Command::CloseClient(command))
+            .then([Event::ClientClosed(Closed { reason: reason.map(Reason::Person) })]);
+        let status = ledger.state.client(client(1)).unwrap().status;
+        assert_eq!(status, ClientStatus::Closed { closed_at: BEGIN.parse().unwrap() });
+        let ledger = ledger.later(5).when(close_client(1)).then_nothing();
+        assert_eq!(ledger.state.client(client(1)).unwrap().status, status);
+    }
+
+    #[test]
+    fn a_client_is_closed_with_zero_in_every_currency() {
+        Ledger::shop()
+            .given(deposit(1, jpy(7)))
+            .given(hold(1, eur(4_000)))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[eur(10_000), jpy(7)], 1))
+            .given(void(1))
+            .given(withdraw(1, eur(10_000)))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[jpy(7)], 0))
+            .given(withdraw(1, jpy(7)))
+            .when(close_client(1))
+            .then_types(["client.closed"]);
+    }
+
+    #[test]
+    fn an_open_authorization_keeps_a_client_open_up_to_its_last_cent() {
+        Ledger::shop()
+            .given(hold(1, eur(10_000)))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[eur(10_000)], 1))
+            .given(capture_part(1, eur(9_999), false))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[eur(1)], 1))
+            .given(capture(1))
+            .when(close_client(1))
+            .then_types(["client.closed"]);
+        // Its time may be over: what is held is still to be released.
+        Ledger::shop()
+            .given(hold(1, eur(10_000)))
+            .days_later(7)
+            .when(close_client(1))
+            .then_rejected(not_empty(&[eur(10_000)], 1))
+            .given(expire(1))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[eur(10_000)], 0));
+    }
+
+    #[test]
+    fn open_disputes_keep_a_client_open() {
+        Ledger::shop()
+            .given(pay(1, eur(10_000)))
+            .given(open_dispute_part(1, 1, eur(1_000)))
+            .given(open_dispute_part(2, 1, eur(1_000)))
+            .given(submit(2, 1, "signed for"))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[], 2))
+            .given(win(1, 1))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[], 1))
+            .given(reopen(1, 1))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[], 2))
+            .given(lose(1, 1))
+            .given(win(2, 1))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[eur(1_000)], 0))
+            .given(withdraw(1, eur(1_000)))
+            .when(close_client(1))
+            .then_types(["client.closed"]);
+    }
+
+    #[test]
+    fn a_payment_in_another_currency_counts_where_it_is_paid_from() {
+        Ledger::shop()
+            .given(set_rate("EUR", "JPY", "160", 1))
+            .given(pay(1, jpy(16_000)))
+            .given(open_dispute(1, 1))
+            .when(close_client(1))
+            .then_rejected(not_empty(&[], 1))
+            .given(win(1, 1))
+            .when(close_client(1))
+            .then_types(["client.closed"]);
+    }
+
+    /// A closed client that had paid 100.00 EUR.
+    fn closed_shop() -> Ledger {
+        Ledger::shop().given(pay(1, eur(10_000))).given(close_client(1))
+    }
+
+    #[test]
+    fn a_closed_client_gets_no_new_money_and_no_new_card_and_pays_no_more() {
+        let ledger = closed_shop()
+            .when(deposit(1, eur(1)))
+            .then_rejected(closed())
+            .when(issue_card(2, 1))
+            .then_rejected(closed())
+            // Closed comes before what the number says.
+            .when(issue_card_of(2, 1, 1))
+            .then_rejected(closed())
+            .given(refund(1))
+            .when(pay(2, eur(1)));
+        let Event::PaymentDeclined(declined) = ledger.appended()[0].event() else { panic!() };
+        assert_eq!(declined.decline_code, DeclineCode::CardBlocked);
+        // And in the order of declines.
+        let ledger = ledger.when(pay_with(3, eur(1), |pay| pay.cvc_matches = false));
+        let Event::PaymentDeclined(declined) = ledger.appended()[0].event() else { panic!() };
+        assert_eq!(declined.decline_code, DeclineCode::InvalidCvc);
+    }
+
+    #[test]
+    fn a_closed_client_still_gets_what_it_is_owed() {
+        closed_shop()
+            .given(refund_part(1, eur(4_000)))
+            .then_client(1, 4_000, 0)
+            .when(withdraw(1, eur(4_001)))
+            .then_rejected(not_covered(4_000, 4_001))
+            .given(withdraw(1, eur(4_000)))
+            .given(open_dispute(1, 1))
+            .given(lose(1, 1))
+            .then_client(1, 6_000, 0)
+            .when(withdraw(1, eur(6_000)))
+            .then_client(1, 0, 0)
+            .when(close_client(1))
+            .then_nothing()
+            .given(block_card(1))
+            .given(unblock_card(1));
+    }
+
+    #[test]
+    fn currencies_are_those_of_the_deposits() {
+        let ledger = Ledger::shop().given(deposit(1, jpy(1))).given(deposit(1, eur(1)));
+        let found = &ledger.state.client(client(1)).unwrap().currencies;
+        assert_eq!(found.iter().map(Currency::code).collect::<Vec<_>>(), ["EUR", "JPY"]);
     }
 }

@@ -152,6 +152,10 @@ pub fn write_off(
         let debt = Money::new(debt, amount.currency);
         return Err(Conflict::WriteOffExceedsDebt { debt, requested: amount }.into());
     }
+    // What is pending or reserved may become available on top of a debt that is gone.
+    if !balance.has_room_for(amount.amount) {
+        return Err(Conflict::BalanceLimitExceeded { limit: Money::new(BALANCE_MAX, amount.currency) }.into());
+    }
     let event =
         Event::MerchantBalanceWrittenOff(BalanceWrittenOff { amount, reason: Reason::Person(reason) });
     let to_merchant = Move::new(Account::HouseLosses, Account::MerchantAvailable(id), amount);
@@ -170,11 +174,19 @@ fn draft(id: MerchantId, event_id: EventId, event: Event) -> Draft {
 mod tests {
     use serde_json::json;
 
-    use crate::command::{ChangeSettings, Command, OpenMerchant};
-    use crate::event::{Event, MerchantOpened, Settings};
+    use crate::api_key::Role;
+    use crate::command::{
+        ChangeMerchant, ChangeSettings, Command, DepositToMerchant, OpenMerchant, PayoutNews,
+    };
+    use crate::event::{BalanceWrittenOff, CashMoved, Event, MerchantOpened, Settings, StandingChanged};
     use crate::fee::RefundFee;
-    use crate::rejection::Rejection;
+    use crate::journal::{Account, Leg, Posting};
+    use crate::merchant::MerchantStatus;
+    use crate::money::BALANCE_MAX;
+    use crate::personal::Reason;
+    use crate::rejection::{Conflict, Rejection};
     use crate::testing::*;
+    use crate::time::Timestamp;
 
     #[test]
     fn a_merchant_is_opened_with_its_settings() {
@@ -255,5 +267,188 @@ mod tests {
             .given(open_merchant(2))
             .given(change_settings(2, |change| change.settlement_delay_days = Some(0)));
         assert_eq!(ledger.state.merchant(merchant(1)).unwrap().settings, settings());
+    }
+
+    // Suspension.
+
+    fn suspended(at: &str) -> Conflict {
+        Conflict::MerchantSuspended { suspended_at: at.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_merchant_is_suspended_and_reinstated_with_a_reason() {
+        let change = || ChangeMerchant { id: merchant(1), reason: Some(sealed("disputes")) };
+        let changed = StandingChanged { reason: Some(Reason::Person(sealed("disputes"))) };
+        let status = |ledger: &Ledger| ledger.state.merchant(merchant(1)).unwrap().status;
+        let ledger = Ledger::shop()
+            .when(reinstate(1))
+            .then_nothing()
+            .later(7)
+            .when(Command::SuspendMerchant(change()))
+            .then([Event::MerchantSuspended(changed.clone())]);
+        let suspended_at = BEGIN.parse::<Timestamp>().unwrap().plus_micros(7);
+        assert_eq!(status(&ledger), MerchantStatus::Suspended { suspended_at });
+        let ledger = ledger.later(1).when(suspend(1)).then_nothing();
+        assert_eq!(status(&ledger), MerchantStatus::Suspended { suspended_at });
+        let ledger = ledger
+            .when(Command::ReinstateMerchant(change()))
+            .then([Event::MerchantReinstated(changed)])
+            .when(reinstate(1))
+            .then_nothing();
+        assert_eq!(status(&ledger), MerchantStatus::Active);
+        ledger.when(pay(1, eur(1))).then_types(["payment.authorized", "payment.captured"]);
+    }
+
+    #[test]
+    fn a_suspended_merchant_takes_nothing_new() {
+        let ledger = Ledger::shop()
+            .given(deposit_to_merchant(1, eur(100)))
+            .given(hold(1, eur(100)))
+            .given(open_merchant(2))
+            .given(suspend(1));
+        ledger
+            .when(pay(2, eur(1)))
+            .then_rejected(suspended(BEGIN))
+            // Whatever is wrong with the card: nothing is declined, no attempt counted.
+            .when(pay_with(2, eur(1), |pay| pay.cvc_matches = false))
+            .then_rejected(suspended(BEGIN))
+            .when(increment(1, eur(1)))
+            .then_rejected(suspended(BEGIN))
+            .when(request_payout(1, eur(1)))
+            .then_rejected(suspended(BEGIN))
+            .when(pay_with(2, eur(1), |pay| pay.details.merchant_id = merchant(2)))
+            .then_types(["payment.authorized", "payment.captured"]);
+    }
+
+    #[test]
+    fn all_else_goes_on() {
+        Ledger::shop()
+            .given(hold(1, eur(3_000)))
+            .given(hold(2, eur(3_000)))
+            .given(pay(3, eur(3_000)))
+            .given(open_dispute_part(1, 3, eur(1_000)))
+            .given(suspend(1))
+            .given(capture_part(1, eur(1_000), false))
+            .given(void(2))
+            .given(refund_part(3, eur(1_000)))
+            .given(submit(1, 3, "signed for"))
+            .given(win(1, 3))
+            .given(reopen(1, 3))
+            .given(lose(1, 3))
+            .given(change_settings(1, |change| change.settlement_delay_days = Some(0)))
+            .given(deposit_to_merchant(1, eur(1_000)))
+            .given(create_key(1, Role::Merchant, Some(merchant(1))))
+            .days_later(6)
+            .given(warn(1))
+            .days_later(1)
+            .given(expire(1))
+            .settled(1);
+    }
+
+    // Debts.
+
+    /// A merchant that owes 100.00 EUR: a dispute was lost before anything was settled.
+    fn in_debt() -> Ledger {
+        Ledger::shop()
+            .given(pay(1, eur(10_000)))
+            .given(open_dispute(1, 1))
+            .given(lose(1, 1))
+            .then_merchant(1, 9_835, -10_000)
+    }
+
+    #[test]
+    fn a_deposit_pays_a_debt() {
+        let moved = CashMoved { amount: eur(10_500), reference: Some(sealed("december")) };
+        let command =
+            DepositToMerchant { id: merchant(1), amount: eur(10_500), reference: Some(sealed("december")) };
+        let ledger = in_debt()
+            .when(Command::DepositToMerchant(command))
+            .then([Event::MerchantDeposited(moved)])
+            .then_merchant(1, 9_835, 500)
+            .then_account(Account::HouseBank, eur(20_500));
+        let posting = |account, leg| Posting { account, leg };
+        assert_eq!(
+            ledger.appended()[0].draft.postings.postings(),
+            [
+                posting(Account::HouseBank, Leg::Debit(eur(10_500))),
+                posting(Account::MerchantAvailable(merchant(1)), Leg::Credit(eur(10_500))),
+            ]
+        );
+        assert_eq!(ledger.state.merchant(merchant(1)).unwrap().stamp.version, 2);
+    }
+
+    #[test]
+    fn a_deposit_has_its_limit() {
+        Ledger::shop()
+            .when(deposit_to_merchant(1, eur(BALANCE_MAX)))
+            .then_merchant(1, 0, BALANCE_MAX)
+            .when(deposit_to_merchant(1, eur(1)))
+            .then_rejected(past_the_limit())
+            .when(deposit_to_merchant(1, jpy(1)))
+            .then_types(["merchant.deposited"]);
+        for amount in [0, -1, i64::MIN, i64::MAX] {
+            Ledger::shop().when(deposit_to_merchant(1, eur(amount))).then_rejected(past_the_limit());
+        }
+    }
+
+    fn owes(debt: i64, requested: i64) -> Conflict {
+        Conflict::WriteOffExceedsDebt { debt: eur(debt), requested: eur(requested) }
+    }
+
+    #[test]
+    fn a_debt_is_written_off_at_the_houses_expense() {
+        let written_off = BalanceWrittenOff { amount: eur(1), reason: Reason::Person(sealed("gone")) };
+        let ledger = in_debt()
+            .when(write_off(1, eur(10_001)))
+            .then_rejected(owes(10_000, 10_001))
+            .when(write_off(1, eur(1)))
+            .then([Event::MerchantBalanceWrittenOff(written_off)]);
+        let posting = |account, leg| Posting { account, leg };
+        assert_eq!(
+            ledger.appended()[0].draft.postings.postings(),
+            [
+                posting(Account::HouseLosses, Leg::Debit(eur(1))),
+                posting(Account::MerchantAvailable(merchant(1)), Leg::Credit(eur(1))),
+            ]
+        );
+        ledger
+            .when(write_off(1, eur(9_999)))
+            .then_merchant(1, 9_835, 0)
+            .then_account(Account::HouseLosses, eur(10_000))
+            .when(write_off(1, eur(1)))
+            .then_rejected(owes(0, 1));
+    }
+
+    #[test]
+    fn who_owes_nothing_is_forgiven_nothing() {
+        Ledger::shop()
+            .when(write_off(1, eur(1)))
+            .then_rejected(owes(0, 1))
+            .given(deposit_to_merchant(1, eur(5)))
+            .when(write_off(1, eur(5)))
+            .then_rejected(owes(0, 5));
+        for amount in [0, -1, i64::MIN, i64::MAX] {
+            in_debt().when(write_off(1, eur(amount))).then_rejected(owes(10_000, amount));
+        }
+    }
+
+    #[test]
+    fn a_debt_that_is_gone_leaves_room_for_what_is_to_come() {
+        // All that may be pending is, and a cent of it is reserved on top of a debt.
+        Ledger::shop()
+            .given(change_settings(1, |change| change.fee = Some(fee("0", &[]))))
+            .given(pay(1, eur(1)))
+            .settled(1)
+            .given(request_payout(1, eur(1)))
+            .given(change_payout(1, PayoutNews::Paid))
+            .given(deposit(1, eur(BALANCE_MAX - 9_999)))
+            .given(pay(2, eur(BALANCE_MAX)))
+            .given(open_dispute(1, 1))
+            .then_merchant(1, BALANCE_MAX, -1)
+            .when(write_off(1, eur(1)))
+            .then_rejected(past_the_limit())
+            .given(win(1, 1))
+            .settled(1)
+            .then_merchant(1, 0, BALANCE_MAX);
     }
 }
