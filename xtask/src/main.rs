@@ -32,6 +32,9 @@ const ABOUT_XTASK: [&str; 7] = [
 /// What tells the black-box tests which broker to run on; the embedded one otherwise.
 const TEST_BROKER: &str = "QUITTANCE_TEST_BROKER";
 
+/// What tells proptest how many cases to run of each property.
+const PROPTEST_CASES: &str = "PROPTEST_CASES";
+
 /// The project's tasks
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", max_term_width = 100)]
@@ -54,15 +57,22 @@ enum Task {
     Test,
     /// Only install what the tests need
     Setup,
+    /// Run the domain's property tests with many random cases, optimized; needs no server
+    Properties {
+        /// How many cases of each property
+        #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+        cases: u32,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ready = setup(arguments.pg_bin.as_deref(), arguments.rabbitmq_bin.as_deref());
-    let done = ready.and_then(|()| match arguments.task {
-        Task::Test => test(),
-        Task::Setup => Ok(ExitCode::SUCCESS),
-    });
+    let ready = || setup(arguments.pg_bin.as_deref(), arguments.rabbitmq_bin.as_deref());
+    let done = match arguments.task {
+        Task::Test => ready().and_then(|()| test()),
+        Task::Setup => ready().map(|()| ExitCode::SUCCESS),
+        Task::Properties { cases } => properties(cases),
+    };
     done.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");
         ExitCode::FAILURE
@@ -106,6 +116,15 @@ fn test() -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs all property tests of the domain, each with so many random cases. One that fails prints its seed,
+/// shrinks, and is kept beside the tests, to be tried first from then on.
+fn properties(cases: u32) -> Result<ExitCode> {
+    let tests = ["test", "--release", "--package", "ledger-core", "--lib", "--test", "properties"];
+    eprintln!("xtask: {PROPTEST_CASES}={cases} cargo {}", tests.join(" "));
+    let status = cargo(&tests).env(PROPTEST_CASES, cases.to_string()).status().context("cannot run cargo")?;
+    Ok(exit_code(status))
 }
 
 /// Says in one line which component of the toolchain is missing, before it fails in many.

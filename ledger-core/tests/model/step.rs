@@ -1,0 +1,518 @@
+//! What can be told to the ledger, in small numbers, and which of it comes next.
+//!
+//! Steps are drawn from what the model knows, so that they meet: the amounts are the edges of what is left
+//! (1, all, all + 1, the limit), the waits end at deadlines, a microsecond before and after them. Numbers of
+//! new things count up; what was refused gives its number to the next.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+use proptest_state_machine::ReferenceStateMachine;
+
+use super::Model;
+use super::values::Account::{Client, Merchant};
+use super::values::{CURRENCIES, Currency, DAY, LIMIT, Money, Payment, Settings, fraction};
+
+/// One command.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Step {
+    OpenClient(u8),
+    Deposit(u8, Money),
+    Withdraw(u8, Money),
+    CloseClient(u8),
+    IssueCard { client: u8, number: u8 },
+    BlockCard(u8),
+    UnblockCard(u8),
+    OpenMerchant(u8, Settings),
+    ChangeSettings(u8, Settings),
+    Suspend(u8),
+    Reinstate(u8),
+    DepositToMerchant(u8, Money),
+    WriteOff(u8, Money),
+    CreateKey(u8, Option<u8>),
+    RevokeKey(u8),
+    Pay { id: u8, merchant: u8, number: u8, money: Money, automatic: bool, mistake: Mistake, days: i128 },
+    Increment { id: u8, merchant: u8, money: Money },
+    Capture { id: u8, merchant: u8, money: Option<Money>, is_final: bool },
+    Void { id: u8, merchant: u8 },
+    Refund { id: u8, merchant: u8, money: Option<Money> },
+    Warn(u8),
+    Expire(u8),
+    Dispute { id: u8, payment: u8, money: Option<Money> },
+    Evidence { id: u8, payment: u8, merchant: u8 },
+    Win { id: u8, payment: u8 },
+    Lose { id: u8, payment: u8 },
+    LoseUnanswered { id: u8, payment: u8 },
+    Reopen { id: u8, payment: u8 },
+    Settle { merchant: Option<u8>, currency: Option<Currency>, as_of: Option<i128> },
+    RequestPayout { id: u8, merchant: u8, money: Money },
+    ChangePayout(u8, News),
+    SetRate { from: Currency, to: Currency, rate: &'static str, valid_until: i128 },
+}
+
+/// What a payer got wrong.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Mistake {
+    None,
+    Number,
+    PastExpiry,
+    UnknownCard,
+    Expiry,
+    Cvc,
+}
+
+/// What the bank says of a payout.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum News {
+    Paid,
+    Failed,
+    Returned,
+}
+
+/// 2026-11-24T08:00:00Z
+const BEGIN: i128 = 1_795_507_200_000_000;
+
+/// What every run begins with: two clients with money and cards, two merchants, rates, payments.
+pub fn setup(settings: Settings) -> Vec<Step> {
+    let standard =
+        Settings { percent: 14_000, fixed: &[(25, "EUR")], delay: 2, keeps_fee: false, limit: &[] };
+    let rate = |from, to, rate, days: i128| Step::SetRate { from, to, rate, valid_until: BEGIN + days * DAY };
+    let pay = |id, number, money, automatic| Step::Pay {
+        id,
+        merchant: id % 2,
+        number,
+        money,
+        automatic,
+        mistake: Mistake::None,
+        days: 7,
+    };
+    vec![
+        Step::OpenClient(0),
+        Step::OpenClient(1),
+        Step::Deposit(0, (100_000, "EUR")),
+        Step::Deposit(0, (20_000, "JPY")),
+        Step::Deposit(1, (30_000, "EUR")),
+        Step::Deposit(1, (100_000, "KWD")),
+        Step::Deposit(1, (40_000, "CLF")),
+        Step::IssueCard { client: 0, number: 0 },
+        Step::IssueCard { client: 1, number: 1 },
+        Step::OpenMerchant(0, standard),
+        Step::OpenMerchant(1, settings),
+        Step::DepositToMerchant(0, (5_000, "EUR")),
+        rate("EUR", "USD", "1.0850", 30),
+        rate("CLF", "JPY", "6231.5", 10),
+        rate("KWD", "EUR", "2.9875", 20),
+        pay(0, 0, (9_000, "EUR"), true),
+        pay(1, 0, (8_000, "EUR"), false),
+        pay(2, 1, (5_000, "USD"), false),
+        pay(3, 1, (500, "JPY"), true),
+        pay(4, 1, (7_000, "EUR"), false),
+    ]
+}
+
+/// A model that has taken the setup.
+pub fn begun(settings: Settings) -> Model {
+    let mut model = Model { now: BEGIN, ..Model::default() };
+    setup(settings).iter().for_each(|step| model.apply(1, step));
+    model
+}
+
+pub fn any_settings() -> impl Strategy<Value = Settings> {
+    let fixed: [&[Money]; 3] = [&[], &[(25, "EUR")], &[(100, "KWD"), (1, "EUR"), (40, "JPY")]];
+    let limit: [&[Money]; 3] =
+        [&[], &[(50, "EUR")], &[(1_000, "JPY"), (20_000, "EUR"), (999_999_999_999, "KWD")]];
+    (
+        select(vec![0, 1, 14_000, 29_000, 500_000, 1_000_000]),
+        select(fixed.to_vec()),
+        select(vec![0, 1, 2, 7, 30]),
+        any::<bool>(),
+        select(limit.to_vec()),
+    )
+        .prop_map(|(percent, fixed, delay, keeps_fee, limit)| Settings {
+            percent,
+            fixed,
+            delay,
+            keeps_fee,
+            limit,
+        })
+}
+
+impl ReferenceStateMachine for Model {
+    type State = Self;
+    /// How long to wait, in microseconds, and what then to do.
+    type Transition = (i128, Step);
+
+    fn init_state() -> BoxedStrategy<Self> {
+        any_settings().prop_map(begun).boxed()
+    }
+
+    fn transitions(model: &Self) -> BoxedStrategy<(i128, Step)> {
+        (any_wait(model), any_step(model)).boxed()
+    }
+
+    fn apply(mut model: Self, (wait, step): &(i128, Step)) -> Self {
+        model.apply(*wait, step);
+        model
+    }
+}
+
+/// Mostly moments; often up to a deadline, a microsecond less or more; sometimes hours and days.
+fn any_wait(model: &Model) -> impl Strategy<Value = i128> + use<> {
+    let payments = model.payments.values().filter(|p| p.capturable() > 0);
+    let ends = payments.flat_map(|p| [p.expires_at, p.expires_at - DAY]);
+    let responses =
+        model.disputes.values().filter(|dispute| dispute.is_open()).map(|dispute| dispute.respond_by);
+    let rates = model.rates.values().map(|(_, until)| *until);
+    let days = model.unsettled.iter().map(|(_, _, day, _, _)| day * DAY);
+    let deadlines = ends.chain(responses).chain(rates).chain(days);
+    let waits = deadlines.flat_map(|at| [at - 1, at, at + 1]).map(|at| at - model.now);
+    let waits: Vec<_> = waits.filter(|wait| *wait > 0).chain([1]).collect();
+    prop_oneof![
+        30 => 1..=1_000_000_i128,
+        4 => select(waits),
+        2 => (1..=40_i128).prop_map(|hours| hours * DAY / 24),
+        1 => (1..=20_i128).prop_map(|days| days * DAY),
+    ]
+}
+
+/// The edges of what there is of something: one, a part, all but one, all, one more, the limit.
+fn edges(all: i128) -> impl Iterator<Item = i128> {
+    [1, all / 3, all - 1, all, all + 1, LIMIT].into_iter().filter(|amount| *amount > 0)
+}
+
+fn next<T>(map: &BTreeMap<u8, T>) -> u8 {
+    map.keys().next_back().map_or(0, |last| last + 1)
+}
+
+/// The newest few numbers, and one that nothing has.
+fn newest<T>(map: &BTreeMap<u8, T>, few: usize) -> Vec<u8> {
+    map.keys().rev().take(few).copied().chain([next(map)]).collect()
+}
+
+fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
+    let one_of = |weight: u32, steps: Vec<Step>| (weight, select(steps).boxed());
+    let mut choices = vec![
+        (16, any_pay(model)),
+        one_of(5, pays_at_the_edges(model)),
+        one_of(2, cards(model)),
+        one_of(4, clients_and_keys(model)),
+        one_of(4, cash(model)),
+        one_of(4, debts(model)),
+        one_of(3, standing(model)),
+        (2, (0..3_u8, any_settings()).prop_map(|(id, settings)| Step::ChangeSettings(id, settings)).boxed()),
+        one_of(14, captures(model)),
+        one_of(2, voids(model)),
+        one_of(4, increments(model)),
+        one_of(6, due(model)),
+        one_of(12, refunds(model)),
+        one_of(9, disputes(model)),
+        one_of(6, settlements(model)),
+        one_of(6, payouts(model)),
+        (4, any_rate(model)),
+    ];
+    if !model.disputes.is_empty() {
+        choices.push(one_of(14, decisions(model)));
+    }
+    if model.clients.values().any(|is_open| !is_open) {
+        choices.push(one_of(3, closed_clients(model)));
+    }
+    if !model.payouts.is_empty() {
+        choices.push(one_of(5, news(model)));
+    }
+    if next(&model.merchants) < 4 {
+        let id = next(&model.merchants);
+        choices.push((1, any_settings().prop_map(move |settings| Step::OpenMerchant(id, settings)).boxed()));
+    }
+    Union::new_weighted(choices)
+}
+
+fn any_pay(model: &Model) -> BoxedStrategy<Step> {
+    let id = next(&model.payments);
+    let mistake = prop_oneof![
+        20 => Just(Mistake::None),
+        1 => Just(Mistake::Number),
+        1 => Just(Mistake::PastExpiry),
+        1 => Just(Mistake::UnknownCard),
+        4 => Just(Mistake::Expiry),
+        7 => Just(Mistake::Cvc),
+    ];
+    let currency = select(vec!["EUR", "EUR", "EUR", "JPY", "USD", "KWD", "CLF"]);
+    let merchant = prop_oneof![12 => 0..2_u8, 1 => 2..5_u8];
+    let number = prop_oneof![8 => 0..2_u8, 1 => 2..5_u8];
+    (merchant, number, 1..=30_000_i128, currency, any::<bool>(), mistake, select(vec![1, 7, 30]))
+        .prop_map(move |(merchant, number, amount, currency, automatic, mistake, days)| Step::Pay {
+            id,
+            merchant,
+            number,
+            money: (amount, currency),
+            automatic,
+            mistake,
+            days,
+        })
+        .boxed()
+}
+
+/// Payments of one, of all that is there or that another currency buys, and of one more.
+fn pays_at_the_edges(model: &Model) -> Vec<Step> {
+    let id = next(&model.payments);
+    let mut steps = Vec::new();
+    for (number, (client, _)) in model.cards.iter().take(3) {
+        let mut pay = |amount: i128, currency| {
+            // No request asks for more than can be written down.
+            if amount > LIMIT {
+                return;
+            }
+            for (merchant, automatic) in [(0, false), (1, true)] {
+                let (money, number) = ((amount, currency), *number);
+                steps.push(Step::Pay {
+                    id,
+                    merchant,
+                    number,
+                    money,
+                    automatic,
+                    mistake: Mistake::None,
+                    days: 7,
+                });
+            }
+        };
+        let has = |currency| model.has(Client(*client, "available"), currency);
+        for currency in CURRENCIES.into_iter().filter(|currency| has(currency) > 0) {
+            edges(has(currency)).for_each(|amount| pay(amount, currency));
+        }
+        for ((from, to), (rate, _)) in &model.rates {
+            let (numerator, denominator) = fraction(rate, from, to);
+            let all = has(from) * numerator / denominator;
+            [all, all + 1].into_iter().filter(|amount| *amount > 0).for_each(|amount| pay(amount, to));
+        }
+    }
+    if steps.is_empty() { vec![Step::OpenClient(next(&model.clients))] } else { steps }
+}
+
+fn cards(model: &Model) -> Vec<Step> {
+    let mut steps: Vec<_> =
+        (0..4).flat_map(|number| [Step::BlockCard(number), Step::UnblockCard(number)]).collect();
+    let clients = newest(&model.clients, 3).into_iter();
+    steps.extend(clients.flat_map(|client| (0..4).map(move |number| Step::IssueCard { client, number })));
+    steps
+}
+
+fn clients_and_keys(model: &Model) -> Vec<Step> {
+    let key = next(&model.revoked);
+    let keys = [Step::CreateKey(key, None), Step::CreateKey(key, Some(key)), Step::RevokeKey(key.max(1) - 1)];
+    let opens = [Step::OpenClient(next(&model.clients))];
+    let closes = newest(&model.clients, 3).into_iter().map(Step::CloseClient);
+    // On the way out a client takes all that it has.
+    let emptied = model.accounts.iter().filter_map(|((account, currency), has)| match account {
+        Client(id, "available") if *has > 0 => Some(Step::Withdraw(*id, (*has, currency))),
+        _ => None,
+    });
+    let empty = |id: u8| {
+        !model.accounts.iter().any(|((it, _), has)| matches!(it, Client(it, _) if *it == id) && *has > 0)
+    };
+    let likely = model.clients.keys().filter(|id| empty(**id)).flat_map(|id| [Step::CloseClient(*id); 4]);
+    opens.into_iter().chain(closes).chain(keys).chain(emptied).chain(likely).collect()
+}
+
+fn closed_clients(model: &Model) -> Vec<Step> {
+    let closed = model.clients.iter().filter(|(_, is_open)| !**is_open);
+    closed
+        .flat_map(|(id, _)| {
+            let card = Step::IssueCard { client: *id, number: 3 };
+            [Step::Deposit(*id, (1, "EUR")), card, Step::Withdraw(*id, (1, "EUR")), Step::CloseClient(*id)]
+        })
+        .collect()
+}
+
+fn cash(model: &Model) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for client in newest(&model.clients, 3) {
+        for currency in CURRENCIES {
+            let [available, held] =
+                ["available", "held"].map(|name| model.has(Client(client, name), currency));
+            steps.extend(edges(available).map(|amount| Step::Withdraw(client, (amount, currency))));
+            let room = LIMIT - available - held;
+            let amounts = [1, 20_000, room, room + 1].into_iter().filter(|amount| *amount > 0);
+            steps.extend(amounts.map(|amount| Step::Deposit(client, (amount, currency))));
+        }
+    }
+    steps
+}
+
+fn debts(model: &Model) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for id in newest(&model.merchants, 2) {
+        for currency in ["EUR", "JPY"] {
+            let debt = (-model.has(Merchant(id, "available"), currency)).max(0);
+            steps.extend(edges(debt).map(|amount| Step::WriteOff(id, (amount, currency))));
+            steps.extend([1, debt + 1, LIMIT].map(|amount| Step::DepositToMerchant(id, (amount, currency))));
+        }
+    }
+    steps
+}
+
+/// Most suspensions are short.
+fn standing(model: &Model) -> Vec<Step> {
+    let suspended = model.suspended.iter().filter(|(_, is_suspended)| **is_suspended);
+    let reinstated = suspended.flat_map(|(id, _)| [Step::Reinstate(*id); 12]);
+    let suspends =
+        newest(&model.merchants, 2).into_iter().flat_map(|id| [Step::Suspend(id), Step::Reinstate(id)]);
+    suspends.chain(reinstated).collect()
+}
+
+fn payouts(model: &Model) -> Vec<Step> {
+    let id = next(&model.payouts);
+    let request =
+        |merchant, amount, currency| Step::RequestPayout { id, merchant, money: (amount, currency) };
+    let all = model.accounts.iter().filter_map(|((account, currency), has)| match account {
+        Merchant(id, "available") if *has > 0 => Some((*id, *has, *currency)),
+        _ => None,
+    });
+    let likely =
+        all.flat_map(|(id, has, currency)| edges(has).map(move |amount| request(id, amount, currency)));
+    likely.chain(newest(&model.merchants, 2).into_iter().map(|id| request(id, 1, "USD"))).collect()
+}
+
+/// What the bank may say next, and sometimes what it may not.
+fn news(model: &Model) -> Vec<Step> {
+    let any = newest(&model.payouts, 2)
+        .into_iter()
+        .flat_map(|id| [News::Paid, News::Failed, News::Returned].map(|news| Step::ChangePayout(id, news)));
+    let likely = model.payouts.iter().flat_map(|(id, (_, _, status))| match *status {
+        "requested" => {
+            [News::Paid, News::Paid, News::Failed].map(|news| Step::ChangePayout(*id, news)).to_vec()
+        }
+        "paid" => [Step::ChangePayout(*id, News::Returned); 4].to_vec(),
+        _ => Vec::new(),
+    });
+    any.chain(likely).collect()
+}
+
+/// A payment to do something with: its number, merchant and currency, and how much is left for it.
+type Target = (u8, u8, Currency, i128);
+
+/// The newest payments that something is left of, then one of which nothing may be, and one that never was.
+fn targets(model: &Model, left: impl Fn(u8, &Payment) -> i128) -> Vec<Target> {
+    let target = |(id, p): (&u8, &Payment)| (*id, p.merchant, p.currency, left(*id, p));
+    let likely = model.payments.iter().rev().map(target).filter(|target| target.3 > 0).take(5);
+    let newest = model.payments.iter().next_back().map(target);
+    likely.chain(newest).chain([(next(&model.payments), 0, "EUR", 0)]).collect()
+}
+
+/// Every command of a kind: all that is left and the edges of it, then by another merchant and in another
+/// currency.
+fn asked(targets: Vec<Target>, make: impl Fn(u8, u8, Option<Money>) -> Step) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (id, merchant, currency, left) in &targets {
+        steps.push(make(*id, *merchant, None));
+        if *left > 0 {
+            steps.extend(edges(*left).map(|amount| make(*id, *merchant, Some((amount, currency)))));
+        }
+    }
+    if let Some((id, merchant, currency, _)) = targets.first() {
+        steps.push(make(*id, merchant + 1, None));
+        steps.push(make(*id, *merchant, Some((1, if *currency == "USD" { "EUR" } else { "USD" }))));
+    }
+    steps
+}
+
+fn captures(model: &Model) -> Vec<Step> {
+    let capture = |is_final| move |id, merchant, money| Step::Capture { id, merchant, money, is_final };
+    // What has expired counts as a cent: it is asked for, and not often.
+    let targets = targets(model, |_, p| p.capturable().min(if model.now < p.expires_at { LIMIT } else { 1 }));
+    [false, true].into_iter().flat_map(|is_final| asked(targets.clone(), capture(is_final))).collect()
+}
+
+fn refunds(model: &Model) -> Vec<Step> {
+    let targets = targets(model, |id, _| model.refundable(id));
+    asked(targets, |id, merchant, money| Step::Refund { id, merchant, money })
+}
+
+fn disputes(model: &Model) -> Vec<Step> {
+    let id = next(&model.disputes);
+    let targets = targets(model, |id, _| model.refundable(id));
+    asked(targets, |payment, _, money| Step::Dispute { id, payment, money })
+}
+
+fn voids(model: &Model) -> Vec<Step> {
+    asked(targets(model, |_, p| p.capturable().min(1)), |id, merchant, _| Step::Void { id, merchant })
+}
+
+fn increments(model: &Model) -> Vec<Step> {
+    // What the purse could still pay for, about.
+    let funds = |_, p: &Payment| {
+        let available = model.has(Client(p.client, "available"), p.pays_in());
+        let all = p.funding.map_or(available, |(pays, rate)| {
+            let (numerator, denominator) = fraction(rate, pays, p.currency);
+            available * numerator / denominator
+        });
+        if p.capturable() > 0 { all.max(1) } else { 0 }
+    };
+    let increment = |id, merchant, money: Option<Money>| Step::Increment {
+        id,
+        merchant,
+        money: money.unwrap_or((2, "EUR")),
+    };
+    asked(targets(model, funds), increment)
+}
+
+/// What the scheduler would look at, whether it is time or not.
+fn due(model: &Model) -> Vec<Step> {
+    let held = model.payments.iter().filter(|(_, p)| p.capturable() > 0);
+    let ends = held.flat_map(|(id, _)| [Step::Warn(*id), Step::Expire(*id)]);
+    let open = model.disputes.iter().filter(|(_, dispute)| dispute.is_open());
+    let silent = open.map(|(id, dispute)| Step::LoseUnanswered { id: *id, payment: dispute.payment });
+    ends.chain(silent).chain([Step::Settle { merchant: None, currency: None, as_of: None }]).collect()
+}
+
+fn decisions(model: &Model) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (id, dispute) in model.disputes.iter().rev().take(4) {
+        let (id, payment) = (*id, dispute.payment);
+        let merchant = model.payments.get(&payment).map_or(0, |p| p.merchant);
+        let [win, lose] = [Step::Win { id, payment }, Step::Lose { id, payment }];
+        let evidence = Step::Evidence { id, payment, merchant };
+        steps.extend([
+            win,
+            lose,
+            evidence,
+            Step::LoseUnanswered { id, payment },
+            Step::Reopen { id, payment },
+        ]);
+        match dispute.status {
+            "won" => steps.extend([Step::Reopen { id, payment }; 5]),
+            "lost" => steps.truncate(steps.len() - 3),
+            _ => steps.extend([win, win, evidence, evidence, lose]),
+        }
+    }
+    if let Some((id, dispute)) = model.disputes.iter().next_back() {
+        let (id, payment) = (*id, dispute.payment);
+        steps.extend([Step::Evidence { id, payment, merchant: 9 }, Step::Win { id: id + 1, payment }]);
+        steps.push(Step::Lose { id, payment: payment + 1 });
+    }
+    steps
+}
+
+fn settlements(model: &Model) -> Vec<Step> {
+    let all = |as_of| Step::Settle { merchant: None, currency: None, as_of };
+    let mut steps = vec![all(None), all(None), all(Some(model.now - DAY)), all(Some(model.now + 2 * DAY))];
+    for (merchant, currency, day, _, _) in model.unsettled.iter().rev().take(4) {
+        let (merchant, currency) = (Some(*merchant), Some(*currency));
+        steps.push(Step::Settle { merchant, currency, as_of: None });
+        let ends = [day * DAY - 1, day * DAY].map(Some);
+        steps.extend(ends.map(|as_of| Step::Settle { merchant, currency, as_of }));
+    }
+    steps
+}
+
+fn any_rate(model: &Model) -> BoxedStrategy<Step> {
+    let now = model.now;
+    let until = select(vec![now, now + 5, now + 3 * DAY, now + 60 * DAY]);
+    (0..5_usize, 1..5_usize, select(vec!["1", "0.0062", "160.05", "3"]), until)
+        .prop_map(|(from, on, rate, valid_until)| {
+            let [from, to] = [from, from + on].map(|n| CURRENCIES[n % CURRENCIES.len()]);
+            Step::SetRate { from, to, rate, valid_until }
+        })
+        .boxed()
+}
