@@ -8,9 +8,7 @@ use ledger_core::api_key::ApiKey;
 use ledger_core::card::{Card, CardStatus};
 use ledger_core::client::{Client, ClientStatus};
 use ledger_core::command::{Command, DisputeOf, MoveCash, Refund};
-use ledger_core::event::{
-    DeclineCode, Event, Funding, FxRateSet, PaymentDeclined, PaymentDetails, PayoutRequested,
-};
+use ledger_core::event::{DeclineCode, Event, Funding, FxRateSet, PaymentDetails, PayoutRequested};
 use ledger_core::fx::FxRate;
 use ledger_core::ids::{DisputeId, EventId, MerchantId};
 use ledger_core::merchant::{Merchant, MerchantStatus};
@@ -226,8 +224,7 @@ const AMOUNTS: [&str; 9] = [
 
 fn declined(code: DeclineCode, details: &PaymentDetails) -> Vec<(&'static str, Value)> {
     let zero = json!(Money::new(0, details.amount.currency));
-    let numbers = PaymentDeclined::numbers(code, details);
-    let decline = json!({ "rule": code.rule().rule, "numbers": numbers });
+    let decline = code.explanation(details.amount, details.card.expiry);
     let rest = [
         ("funding", Value::Null),
         ("decline_code", json!(code)),

@@ -364,8 +364,23 @@ impl DeclineCode {
         },
     ];
 
+    /// Explains a decline: the rule that decided, and its numbers. They are those that the merchant sent;
+    /// what a client has is not the merchant's to know.
+    pub fn explanation(self, amount: Money, expiry: Expiry) -> Value {
+        let numbers = match self {
+            Self::ExpiredCard | Self::InvalidExpiry => {
+                serde_json::json!({ "exp_month": expiry.month, "exp_year": expiry.year })
+            }
+            Self::InsufficientFunds => serde_json::json!({ "requested": amount }),
+            Self::InvalidNumber | Self::CardNotRecognised | Self::InvalidCvc | Self::CardBlocked => {
+                serde_json::json!({})
+            }
+        };
+        serde_json::json!({ "rule": self.rule().rule, "numbers": numbers })
+    }
+
     /// Returns the rule that decided.
-    pub fn rule(self) -> Rule {
+    pub const fn rule(self) -> Rule {
         match self {
             Self::InvalidNumber => Self::RULES[0],
             Self::ExpiredCard => Self::RULES[1],
@@ -374,24 +389,6 @@ impl DeclineCode {
             Self::InvalidCvc => Self::RULES[4],
             Self::CardBlocked => Self::RULES[5],
             Self::InsufficientFunds => Self::RULES[6],
-        }
-    }
-}
-
-impl PaymentDeclined {
-    /// Returns the numbers that decided, by name: those that the merchant sent. What a client has is not
-    /// the merchant's to know.
-    pub fn numbers(code: DeclineCode, details: &PaymentDetails) -> Value {
-        match code {
-            DeclineCode::ExpiredCard | DeclineCode::InvalidExpiry => serde_json::json!({
-                "exp_month": details.card.expiry.month,
-                "exp_year": details.card.expiry.year,
-            }),
-            DeclineCode::InsufficientFunds => serde_json::json!({ "requested": details.amount }),
-            DeclineCode::InvalidNumber
-            | DeclineCode::CardNotRecognised
-            | DeclineCode::InvalidCvc
-            | DeclineCode::CardBlocked => serde_json::json!({}),
         }
     }
 }
@@ -786,6 +783,27 @@ mod tests {
         let text = error.to_string();
         let named: Vec<_> = text.split('`').skip(3).step_by(2).collect();
         assert_eq!(named, TYPES);
+    }
+
+    #[test]
+    fn every_decline_has_its_rule() {
+        let codes = [
+            DeclineCode::InvalidNumber,
+            DeclineCode::ExpiredCard,
+            DeclineCode::CardNotRecognised,
+            DeclineCode::InvalidExpiry,
+            DeclineCode::InvalidCvc,
+            DeclineCode::CardBlocked,
+            DeclineCode::InsufficientFunds,
+        ];
+        assert_eq!(codes.map(|code| code.rule().code), DeclineCode::RULES.map(|rule| rule.code));
+        for code in codes {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.rule().code);
+            assert!(code.rule().rule.ends_with('.'));
+        }
+        let amount = Money::new(5, "EUR".parse().unwrap());
+        let explained = DeclineCode::InsufficientFunds.explanation(amount, Expiry { year: 2029, month: 11 });
+        assert_eq!(explained["numbers"], json!({ "requested": { "amount": 5, "currency": "EUR" } }));
     }
 
     #[test]
