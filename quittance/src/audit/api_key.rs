@@ -18,16 +18,45 @@ pub(super) struct ApiKey {
     pub(super) revoked: bool,
 }
 
+/// What a merchant does itself. Too many wrong attempts block a card with the merchant's request.
+const OF_MERCHANTS: [&str; 8] = [
+    "payment.authorized",
+    "payment.authorization_incremented",
+    "payment.captured",
+    "payment.declined",
+    "payment.dispute_evidence_submitted",
+    "payment.refunded",
+    "payment.voided",
+    "payout.requested",
+];
+
+/// What only time brings about.
+const OF_SCHEDULERS: [&str; 2] = ["payment.authorization_expiring", "payment.expired"];
+
+/// What a part of the system does without a request, beside what time brings about.
+const OF_THE_SYSTEM: [&str; 3] = ["api_key.created", "api_key.revoked", "settlement.closed"];
+
+/// Tells whether the event is one that a part of the system causes by itself.
+pub(super) fn needs_no_request(event: &Event) -> bool {
+    let kind = event.kind.as_str();
+    OF_SCHEDULERS.contains(&kind) || OF_THE_SYSTEM.contains(&kind) || is_lost_in_silence(event)
+}
+
+/// Tells whether the event ends a dispute because nobody responded: only there the machine has a reason.
+fn is_lost_in_silence(event: &Event) -> bool {
+    event.kind == "payment.dispute_lost" && event.data().has("reason")
+}
+
 impl ApiKey {
     /// Tells whether the key's role may have caused the event. A revoked key's last requests may still
     /// have been on their way, so revocation is not asked for.
     pub(super) fn may_cause(&self, event: &Event) -> bool {
-        let is_payment = event.kind.starts_with("payment.");
+        let kind = event.kind.as_str();
+        let is_merchants = OF_MERCHANTS.contains(&kind);
         match self.role {
-            "operator" => !is_payment,
-            "merchant" if is_payment => event.data().id("merchant_id").ok() == self.merchant,
-            // Too many wrong attempts block a card with the merchant's request.
-            "merchant" => event.kind == "card.blocked" && event.data().text("reason").is_ok(),
+            "operator" => !is_merchants && !OF_SCHEDULERS.contains(&kind) && !is_lost_in_silence(event),
+            "merchant" if is_merchants => event.data().id("merchant_id").ok() == self.merchant,
+            "merchant" => kind == "card.blocked" && event.data().text("reason").is_ok(),
             _ => false,
         }
     }

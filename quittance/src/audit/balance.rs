@@ -7,21 +7,46 @@ use chrono::NaiveDate;
 use super::account::{Holder, Purpose, Side};
 use super::money::BALANCE_MAX;
 
-/// How many days of unsettled captures are told apart: the longest delay, today, and all before.
-const UNSETTLED_DAYS_MAX: usize = 32;
-
 /// All accounts of one holder in one currency.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Balance {
     amounts: [i128; 5],
+    /// How many authorizations that can still be captured and how many open disputes a client pays for
+    /// in this currency.
+    pub(super) open: i64,
     /// What refunds took from pending and no settlement has absorbed.
     pub(super) drawn: i128,
-    /// Unsettled net by the day from which it can be settled.
-    pub(super) unsettled: BTreeMap<NaiveDate, i128>,
-    /// How many events have moved money here.
+    /// Unsettled captures by the day from which they can be settled.
+    pub(super) unsettled: BTreeMap<NaiveDate, Captures>,
+    /// What payouts brought to the bank and did not come back.
+    pub(super) paid_out: i128,
+    /// How many events have changed this.
     pub(super) version: u64,
     /// The position of the last one.
     pub(super) position: u64,
+    /// The position of the last one that moved money here.
+    pub(super) posted: u64,
+}
+
+/// Captures, summed up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Captures {
+    pub(super) count: u64,
+    pub(super) gross: i128,
+    pub(super) fees: i128,
+}
+
+impl Captures {
+    pub(super) const fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.gross += other.gross;
+        self.fees += other.fees;
+    }
+
+    /// Returns what the merchant gets of them.
+    pub(super) const fn net(&self) -> i128 {
+        self.gross - self.fees
+    }
 }
 
 impl Balance {
@@ -36,16 +61,19 @@ impl Balance {
         *amount
     }
 
-    /// Notes a capture's net under the day from which it can be settled. Beyond the days that are told
-    /// apart, the two oldest are joined under the later one.
-    pub(super) fn note_unsettled(&mut self, day: NaiveDate, net: i128) {
-        *self.unsettled.entry(day).or_default() += net;
-        if self.unsettled.len() > UNSETTLED_DAYS_MAX
-            && let Some((_, oldest)) = self.unsettled.pop_first()
-            && let Some(mut next) = self.unsettled.first_entry()
-        {
-            *next.get_mut() += oldest;
+    /// Counts an event that changes this, once however often it does.
+    pub(super) const fn touch(&mut self, position: u64) {
+        if self.position != position {
+            self.version += 1;
+            self.position = position;
         }
+    }
+
+    /// Sums up what a settlement through a day takes.
+    pub(super) fn due(&self, through: NaiveDate) -> Captures {
+        let mut due = Captures::default();
+        self.unsettled.range(..=through).for_each(|(_, captures)| due.add(captures));
+        due
     }
 
     /// Tells the first rule that the balance breaks, with what it holds instead.
@@ -70,7 +98,7 @@ impl Balance {
         {
             return Some(("within the limit", beyond));
         }
-        let unsettled: i128 = self.unsettled.values().sum();
+        let unsettled: i128 = self.unsettled.values().map(Captures::net).sum();
         (self.amount(Pending) != unsettled - self.drawn)
             .then_some(("pending equal to unsettled net minus drawn", self.amount(Pending)))
     }
@@ -105,23 +133,36 @@ mod tests {
         NaiveDate::from_num_days_from_ce_opt(740_000 + n as i32).unwrap()
     }
 
+    fn captured(balance: &mut Balance, n: u32, gross: i128, fees: i128) {
+        balance.unsettled.entry(day(n)).or_default().add(&Captures { count: 1, gross, fees });
+    }
+
     #[test]
-    fn the_oldest_days_are_joined() {
+    fn a_settlement_takes_the_days_up_to_its_own() {
         let mut balance = Balance::default();
-        (0..40).for_each(|n| balance.note_unsettled(day(n), 1));
-        assert_eq!(balance.unsettled.len(), UNSETTLED_DAYS_MAX);
-        assert_eq!(balance.unsettled.first_key_value(), Some((&day(8), &9)));
+        (0..40).for_each(|n| captured(&mut balance, n, 10, 1));
+        assert_eq!(balance.due(day(9)), Captures { count: 10, gross: 100, fees: 10 });
+        assert_eq!(balance.due(day(9)).net(), 90);
     }
 
     #[test]
     fn pending_is_what_is_unsettled_less_what_was_drawn() {
         let holder = Holder::Merchant("mer_019700000000700080000000000000ff".parse::<MerchantId>().unwrap());
         let mut balance = Balance::default();
-        balance.note_unsettled(day(1), 100);
+        captured(&mut balance, 1, 110, 10);
         balance.drawn = 30;
         balance.add(Purpose::Pending, 70);
         assert_eq!(balance.broken_rule(holder), None);
         balance.add(Purpose::Pending, 1);
         assert!(balance.broken_rule(holder).is_some());
+    }
+
+    #[test]
+    fn an_event_counts_once() {
+        let mut balance = Balance::default();
+        for position in [3, 3, 5] {
+            balance.touch(position);
+        }
+        assert_eq!((balance.version, balance.position), (2, 5));
     }
 }

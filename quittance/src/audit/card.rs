@@ -116,6 +116,7 @@ impl Ledger {
         let face = Face::read(data)?;
         desk.check.holds(face.brand.is_some(), "brand", "a brand", "none");
         desk.check.holds(self.clients.contains_key(&client), "client_id", "a client that was opened", client);
+        self.check_open(client, desk);
         let mut card =
             Card { client, face, issued: data.0.clone(), status: Status::Blocked, changes: 0, position: 0 };
         card.change(Status::Active(0), event.position);

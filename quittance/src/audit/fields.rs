@@ -3,6 +3,8 @@
 
 use std::str::FromStr;
 
+use chrono::NaiveDate;
+use ledger_core::Currency;
 use ledger_core::personal::Sealed;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -61,6 +63,10 @@ impl<'a> Fields<'a> {
         self.get(name).as_str().ok_or(Malformed::new(name, "a string"))
     }
 
+    pub(super) fn has(self, name: &str) -> bool {
+        !self.get(name).is_null()
+    }
+
     pub(super) fn maybe_text(self, name: &'static str) -> Result<Option<&'a str>, Malformed> {
         self.maybe(name, |fields| fields.text(name))
     }
@@ -85,6 +91,18 @@ impl<'a> Fields<'a> {
 
     pub(super) fn moment(self, name: &'static str) -> Result<Moment, Malformed> {
         Moment::parse(self.text(name)?).ok_or(Malformed::new(name, "a moment with six digits and Z"))
+    }
+
+    /// Reads a UTC day in its one spelling.
+    pub(super) fn day(self, name: &'static str) -> Result<NaiveDate, Malformed> {
+        let text = self.text(name)?;
+        let day = text.parse().ok().filter(|day: &NaiveDate| day.to_string() == text);
+        day.ok_or(Malformed::new(name, "a day"))
+    }
+
+    /// Reads a currency; a stored one may be gone, which a request's may not.
+    pub(super) fn currency(self, name: &'static str) -> Result<Currency, Malformed> {
+        self.text(name)?.to_owned().try_into().map_err(|_| Malformed::new(name, "a currency"))
     }
 
     pub(super) fn object(self, name: &'static str) -> Result<Self, Malformed> {
@@ -127,9 +145,7 @@ impl<'a> Fields<'a> {
 fn money(value: &Value) -> Option<Money> {
     let members = value.as_object().filter(|members| members.len() == 2)?;
     let minor = members.get("amount")?.as_i64()?;
-    // Stored money may be of a currency that is gone, which a request's may not.
-    let currency = members.get("currency")?.as_str()?.to_owned().try_into().ok()?;
-    Some(Money::new(minor.into(), currency))
+    Some(Money::new(minor.into(), Fields(members).currency("currency").ok()?))
 }
 
 fn posting(value: &Value) -> Result<Posting, Malformed> {

@@ -4,47 +4,82 @@
 //! type has one rule, in the file of the aggregate that it belongs to, which says what the event must be
 //! after those before it, and which money it must move (§4 of the contract).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ledger_core::Currency;
-use ledger_core::ids::{CardId, ClientId, EventId, KeyId, MerchantId, PaymentId, RefundId, StreamId};
+use ledger_core::ids::{
+    CardId, ClientId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId, StreamId,
+};
 
 use super::account::{self, Account, Holder, House, Move, Purpose};
-use super::api_key::ApiKey;
+use super::api_key::{self, ApiKey};
 use super::balance::{Balance, Totals};
 use super::card::Card;
 use super::client::Client;
+use super::dispute::Dispute;
 use super::event::Event;
 use super::fields::{Fields, Malformed};
+use super::fx::Quote;
 use super::merchant::Merchant;
 use super::moment::Moment;
-use super::payment::{Payment, Refund};
+use super::payment::Payment;
+use super::payout::Payout;
+use super::refund::Refund;
 use super::report::Check;
 use super::subject::{Form, Opened, Vault};
-
-/// The schema version in which all types are written so far.
-const SCHEMA_VERSION: u64 = 1;
 
 /// What an event must be after those before it, and which money it must move.
 type Rule = fn(&mut Ledger, &Event, &mut Desk<'_>) -> Result<Vec<Move>, Malformed>;
 
-/// Every known type: its name, whether it begins a stream, and its rule.
-const TYPES: &[(&str, bool, Rule)] = &[
-    ("api_key.created", true, Ledger::api_key_created),
-    ("api_key.revoked", false, Ledger::api_key_revoked),
-    ("card.blocked", false, Ledger::card_blocked),
-    ("card.issued", true, Ledger::card_issued),
-    ("card.unblocked", false, Ledger::card_unblocked),
-    ("client.deposited", false, Ledger::client_deposited),
-    ("client.opened", true, Ledger::client_opened),
-    ("client.withdrawn", false, Ledger::client_withdrawn),
-    ("merchant.opened", true, Ledger::merchant_opened),
-    ("merchant.settings_changed", false, Ledger::merchant_settings_changed),
-    ("payment.authorized", true, Ledger::payment_authorized),
-    ("payment.captured", false, Ledger::payment_captured),
-    ("payment.declined", true, Ledger::payment_declined),
-    ("payment.refunded", false, Ledger::payment_refunded),
-    ("payment.voided", false, Ledger::payment_voided),
+/// The place of a type in its stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// It begins it.
+    First,
+    /// It comes later.
+    Later,
+    /// It may do both.
+    Any,
+}
+
+use Place::{Any, First, Later};
+
+/// Every known type: its name, its place, its last schema version, and its rule.
+const TYPES: &[(&str, Place, u64, Rule)] = &[
+    ("api_key.created", First, 1, Ledger::api_key_created),
+    ("api_key.revoked", Later, 1, Ledger::api_key_revoked),
+    ("card.blocked", Later, 1, Ledger::card_blocked),
+    ("card.issued", First, 1, Ledger::card_issued),
+    ("card.unblocked", Later, 1, Ledger::card_unblocked),
+    ("client.closed", Later, 1, Ledger::client_closed),
+    ("client.deposited", Later, 1, Ledger::client_deposited),
+    ("client.opened", First, 1, Ledger::client_opened),
+    ("client.withdrawn", Later, 1, Ledger::client_withdrawn),
+    ("fx.rate_set", Any, 1, Ledger::fx_rate_set),
+    ("merchant.balance_written_off", Later, 1, Ledger::merchant_balance_written_off),
+    ("merchant.deposited", Later, 1, Ledger::merchant_deposited),
+    ("merchant.opened", First, 1, Ledger::merchant_opened),
+    ("merchant.reinstated", Later, 1, Ledger::merchant_reinstated),
+    ("merchant.settings_changed", Later, 1, Ledger::merchant_settings_changed),
+    ("merchant.suspended", Later, 1, Ledger::merchant_suspended),
+    ("payment.authorization_expiring", Later, 1, Ledger::payment_authorization_expiring),
+    ("payment.authorization_incremented", Later, 1, Ledger::payment_authorization_incremented),
+    ("payment.authorized", First, 2, Ledger::payment_authorized),
+    ("payment.captured", Later, 1, Ledger::payment_captured),
+    ("payment.declined", First, 1, Ledger::payment_declined),
+    ("payment.dispute_evidence_submitted", Later, 1, Ledger::payment_dispute_evidence_submitted),
+    ("payment.dispute_lost", Later, 1, Ledger::payment_dispute_lost),
+    ("payment.dispute_reopened", Later, 1, Ledger::payment_dispute_reopened),
+    ("payment.dispute_won", Later, 1, Ledger::payment_dispute_won),
+    ("payment.disputed", Later, 1, Ledger::payment_disputed),
+    ("payment.expired", Later, 1, Ledger::payment_expired),
+    ("payment.refunded", Later, 1, Ledger::payment_refunded),
+    ("payment.voided", Later, 1, Ledger::payment_voided),
+    ("payout.failed", Later, 1, Ledger::payout_failed),
+    ("payout.paid", Later, 1, Ledger::payout_paid),
+    ("payout.requested", First, 1, Ledger::payout_requested),
+    ("payout.returned", Later, 1, Ledger::payout_returned),
+    ("settlement.closed", First, 1, Ledger::settlement_closed),
 ];
 
 /// The state of the ledger.
@@ -55,6 +90,10 @@ pub(super) struct Ledger {
     pub(super) merchants: HashMap<MerchantId, Merchant>,
     pub(super) cards: HashMap<CardId, Card>,
     pub(super) payments: HashMap<PaymentId, Payment>,
+    pub(super) disputes: HashMap<DisputeId, Dispute>,
+    pub(super) payouts: HashMap<PayoutId, Payout>,
+    /// The last rate of each pair: by the currency that is paid in, then by the one that pays.
+    pub(super) rates: HashMap<Currency, BTreeMap<Currency, Quote>>,
     pub(super) keys: HashMap<KeyId, ApiKey>,
     pub(super) balances: HashMap<(Holder, Currency), Balance>,
     pub(super) house: HashMap<(House, Currency), Totals>,
@@ -63,6 +102,10 @@ pub(super) struct Ledger {
     pub(super) refund: Option<Refund>,
     /// What the next event must be.
     pub(super) duty: Option<Duty>,
+    /// Every currency that a balance was ever in.
+    currencies: BTreeSet<Currency>,
+    /// The balances that the event at hand has changed.
+    touched: BTreeSet<(Holder, Currency)>,
     events: HashSet<EventId>,
 }
 
@@ -132,7 +175,9 @@ impl Ledger {
         self.check_actor(event, desk);
         let known = TYPES.iter().find(|(name, ..)| *name == event.kind);
         match (known, event.schema_version) {
-            (Some((_, begins, rule)), SCHEMA_VERSION) => self.check_rule(event, *begins, *rule, desk),
+            (Some((_, place, last, rule)), version) if (1..=*last).contains(&version) => {
+                self.check_rule(event, *place, *rule, desk);
+            }
             (_, version) => {
                 let found = format!("version {version} of another");
                 desk.check.note("type", "a known type and schema version", found);
@@ -142,10 +187,14 @@ impl Ledger {
         self.post(event, desk)
     }
 
-    fn check_rule(&mut self, event: &Event, begins: bool, rule: Rule, desk: &mut Desk<'_>) {
+    fn check_rule(&mut self, event: &Event, place: Place, rule: Rule, desk: &mut Desk<'_>) {
         let begun = self.streams.contains_key(&event.stream);
-        if begins == begun {
-            let wanted = if begins { "the first of its stream" } else { "one of a stream that was begun" };
+        let wanted = match place {
+            First if begun => Some("the first of its stream"),
+            Later if !begun => Some("one of a stream that was begun"),
+            First | Later | Any => None,
+        };
+        if let Some(wanted) = wanted {
             desk.check.note(&event.kind, wanted, format!("version {} of {}", event.version, event.stream));
             return;
         }
@@ -165,13 +214,14 @@ impl Ledger {
     fn check_actor(&self, event: &Event, desk: &mut Desk<'_>) {
         let has_request = event.request.as_ref().is_some_and(|request| !request.is_empty());
         let allowed = if let Some(part) = event.actor.strip_prefix("system:") {
-            !part.is_empty() && event.request.is_none()
+            !part.is_empty() && event.request.is_none() && api_key::needs_no_request(event)
         } else {
             let key = event.actor.parse().ok().and_then(|id: KeyId| self.keys.get(&id));
             has_request && key.is_some_and(|key| key.may_cause(event))
         };
         if !allowed {
-            let wanted = "a part of the system without a request, or a key whose role may do this with one";
+            let wanted =
+                "a part of the system that does this without a request, or a key whose role may with one";
             desk.check.note("actor", wanted, "neither");
         }
     }
@@ -200,11 +250,8 @@ impl Ledger {
             let currency = posting.money.currency;
             match posting.account {
                 Account::Of(holder, purpose) => {
-                    let balance = self.balances.entry((holder, currency)).or_default();
-                    if balance.position != event.position {
-                        balance.version += 1;
-                        balance.position = event.position;
-                    }
+                    let balance = self.change(holder, currency, event.position);
+                    balance.posted = event.position;
                     let amount = posting.raises();
                     let after = balance.add(purpose, amount);
                     effects.push(Effect { ordinal, holder, purpose, currency, amount, after });
@@ -215,8 +262,7 @@ impl Ledger {
                 }
             }
         }
-        let touched: BTreeSet<_> = effects.iter().map(|effect| (effect.holder, effect.currency)).collect();
-        for (holder, currency) in touched {
+        for (holder, currency) in std::mem::take(&mut self.touched) {
             let is_known = match holder {
                 Holder::Client(id) => self.clients.contains_key(&id),
                 Holder::Merchant(id) => self.merchants.contains_key(&id),
@@ -227,6 +273,21 @@ impl Ledger {
             }
         }
         effects
+    }
+
+    /// Finds a balance that an event changes, and counts the change.
+    pub(super) fn change(&mut self, holder: Holder, currency: Currency, position: u64) -> &mut Balance {
+        self.currencies.insert(currency);
+        self.touched.insert((holder, currency));
+        let balance = self.balances.entry((holder, currency)).or_default();
+        balance.touch(position);
+        balance
+    }
+
+    /// Lists a holder's balances.
+    pub(super) fn balances_of(&self, holder: Holder) -> impl Iterator<Item = (Currency, &Balance)> {
+        let balance = move |currency| Some((currency, self.balances.get(&(holder, currency))?));
+        self.currencies.iter().copied().filter_map(balance)
     }
 
     /// Returns what a holder has in a currency so far.

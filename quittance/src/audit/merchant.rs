@@ -1,16 +1,19 @@
-//! Merchants: opened, and their settings, which captures and refunds go by.
+//! Merchants: opened, their settings, which captures and refunds go by, suspended and reinstated, their
+//! debts paid or written off.
 
 use ledger_core::Currency;
 use ledger_core::ids::{MerchantId, StreamId};
 use serde_json::{Map, Value};
 
-use super::account::Move;
+use super::account::{Account, Holder, House, Move, Purpose};
+use super::client::cash_moved;
 use super::event::Event;
 use super::fee;
 use super::fields::{Fields, Malformed};
 use super::ledger::{Desk, Ledger};
+use super::moment::Moment;
 use super::money::{AMOUNT_MAX, Money};
-use super::subject::is_metadata;
+use super::subject::{Form, is_metadata};
 
 /// The members of an event that are settings.
 const SETTINGS: &[&str] = &["fee", "fee_version", "settlement_delay_days", "refund_fee", "negative_limit"];
@@ -24,6 +27,8 @@ pub(super) struct Merchant {
     pub(super) name: String,
     pub(super) metadata: Value,
     pub(super) settings: Settings,
+    /// Since when it is suspended.
+    pub(super) suspended_at: Option<Moment>,
 }
 
 /// What captures and refunds go by.
@@ -50,6 +55,13 @@ pub(super) struct Terms {
     pub(super) negative_limit: Vec<Money>,
 }
 
+impl Merchant {
+    /// The name of the status in the write side and in the read models.
+    pub(super) const fn status(&self) -> &'static str {
+        if self.suspended_at.is_some() { "suspended" } else { "active" }
+    }
+}
+
 impl Ledger {
     pub(super) fn merchant_opened(
         &mut self,
@@ -63,7 +75,8 @@ impl Ledger {
         desk.check.holds(fits, "metadata", "null or an object of strings", "something else");
         let settings = Settings::read(data, desk)?;
         desk.check.same("fee_version", 1, settings.fee_version);
-        self.merchants.insert(id, Merchant { name: data.text("name")?.to_owned(), metadata, settings });
+        let name = data.text("name")?.to_owned();
+        self.merchants.insert(id, Merchant { name, metadata, settings, suspended_at: None });
         Ok(Vec::new())
     }
 
@@ -73,16 +86,97 @@ impl Ledger {
         desk: &mut Desk<'_>,
     ) -> Result<Vec<Move>, Malformed> {
         let settings = Settings::read(event.data_of(&[SETTINGS])?, desk)?;
-        let merchant = self
-            .merchants
-            .get_mut(&merchant_id(event)?)
-            .ok_or(Malformed::new("stream_id", "a merchant that was opened"))?;
+        let merchant = self.merchant_of(event)?;
         desk.check.same("fee_version", merchant.settings.fee_version.saturating_add(1), settings.fee_version);
         let changed = merchant.settings.terms != settings.terms;
         desk.check.holds(changed, "settings", "others than before", "the same");
         merchant.settings = settings;
         Ok(Vec::new())
     }
+
+    pub(super) fn merchant_suspended(
+        &mut self,
+        event: &Event,
+        desk: &mut Desk<'_>,
+    ) -> Result<Vec<Move>, Malformed> {
+        check_reason(event, desk)?;
+        let merchant = self.merchant_of(event)?;
+        desk.check.holds(merchant.suspended_at.is_none(), "status before", "active", "suspended");
+        merchant.suspended_at = Some(event.at);
+        Ok(Vec::new())
+    }
+
+    pub(super) fn merchant_reinstated(
+        &mut self,
+        event: &Event,
+        desk: &mut Desk<'_>,
+    ) -> Result<Vec<Move>, Malformed> {
+        check_reason(event, desk)?;
+        let merchant = self.merchant_of(event)?;
+        desk.check.holds(merchant.suspended_at.is_some(), "status before", "suspended", "active");
+        merchant.suspended_at = None;
+        Ok(Vec::new())
+    }
+
+    pub(super) fn merchant_deposited(
+        &mut self,
+        event: &Event,
+        desk: &mut Desk<'_>,
+    ) -> Result<Vec<Move>, Malformed> {
+        let credit = Account::merchant(merchant_id(event)?, Purpose::Available);
+        let money = cash_moved(event, desk)?;
+        Ok(vec![Move { debit: Account::House(House::Bank), credit, money }])
+    }
+
+    pub(super) fn merchant_balance_written_off(
+        &mut self,
+        event: &Event,
+        desk: &mut Desk<'_>,
+    ) -> Result<Vec<Move>, Malformed> {
+        let id = merchant_id(event)?;
+        let data = event.data_of(&[&["amount", "reason"]])?;
+        let money = data.money("amount")?;
+        data.object("reason")?;
+        desk.open(event, data, ("reason", Form::Text), event.stream)?;
+        let available = self.balance(Holder::Merchant(id), money.currency, Purpose::Available);
+        let debt = -available.min(0);
+        desk.check.holds((1..=debt).contains(&money.minor), "amount", format!("1 to {debt}"), money);
+        let credit = Account::merchant(id, Purpose::Available);
+        Ok(vec![Move { debit: Account::House(House::Losses), credit, money }])
+    }
+
+    /// Checks that a merchant was opened and is not suspended, which new payments and payouts ask for.
+    pub(super) fn check_active(&self, id: MerchantId, desk: &mut Desk<'_>) {
+        match self.merchants.get(&id) {
+            None => desk.check.note("merchant_id", "a merchant that was opened", id),
+            Some(Merchant { suspended_at: Some(at), .. }) => {
+                desk.check.note(
+                    "merchant_id",
+                    "a merchant that is active",
+                    format!("{id}, suspended at {at}"),
+                );
+            }
+            Some(Merchant { suspended_at: None, .. }) => {}
+        }
+    }
+
+    fn merchant_of(&mut self, event: &Event) -> Result<&mut Merchant, Malformed> {
+        let merchant = self.merchants.get_mut(&merchant_id(event)?);
+        merchant.ok_or(Malformed::new("stream_id", "a merchant that was opened"))
+    }
+
+    /// Finds a merchant's settings: their version and terms.
+    pub(super) fn settings(&self, merchant: MerchantId) -> Result<(u64, &Terms), Malformed> {
+        let merchant = self.merchants.get(&merchant);
+        let merchant = merchant.ok_or(Malformed::new("merchant_id", "a merchant that was opened"))?;
+        Ok((merchant.settings.fee_version, &merchant.settings.terms))
+    }
+}
+
+/// Checks an event that has nothing but a person's reason.
+fn check_reason(event: &Event, desk: &mut Desk<'_>) -> Result<(), Malformed> {
+    let data = event.data_of(&[&["reason"]])?;
+    desk.open(event, data, ("reason", Form::Text), event.stream).map(|_| ())
 }
 
 impl Settings {

@@ -4,6 +4,9 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
+/// A day of 24 hours, in microseconds.
+const DAY: i64 = 86_400_000_000;
+
 /// The spelling: RFC 3339, UTC, six digits.
 const SPELLING: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
@@ -27,6 +30,17 @@ impl Moment {
     /// Returns the UTC day.
     pub(super) fn day(self) -> NaiveDate {
         self.date_time().date_naive()
+    }
+
+    /// Returns the moment so many days of 24 hours later.
+    pub(super) const fn plus_days(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days.saturating_mul(DAY)))
+    }
+
+    /// Tells whether the moment is one or more whole days of 24 hours after another.
+    pub(super) const fn is_days_after(self, other: Self) -> bool {
+        let between = self.0.saturating_sub(other.0);
+        between >= DAY && between % DAY == 0
     }
 
     fn date_time(self) -> DateTime<Utc> {
@@ -53,6 +67,16 @@ mod tests {
         {
             assert_eq!(Moment::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn days_are_counted_in_hours() {
+        let moment = |text| Moment::parse(text).unwrap();
+        let begin = moment("2026-11-24T08:00:00.000001Z");
+        assert_eq!(begin.plus_days(7), moment("2026-12-01T08:00:00.000001Z"));
+        assert!(begin.plus_days(7).is_days_after(begin));
+        assert!(!begin.is_days_after(begin));
+        assert!(!moment("2026-11-25T08:00:00.000002Z").is_days_after(begin));
     }
 
     #[test]

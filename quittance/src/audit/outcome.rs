@@ -1,7 +1,9 @@
 //! Outcomes: every request that left events has one at its last event, and every answer speaks of an
-//! event that is there.
+//! event that is there. What the ledger does by itself has outcomes too, so that it is done once; nobody
+//! waits for their answers, which may be null.
 
 use anyhow::Context;
+use ledger_core::ids::StreamId;
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -18,6 +20,8 @@ pub(super) struct Outcomes {
     pub(super) findings: Findings,
     /// The positions of those that are no conflicts, in order.
     done: Vec<u64>,
+    /// The positions of those that answer nothing, in order.
+    silent: Vec<u64>,
     /// What answers say of events, in order.
     claims: Vec<Claim>,
 }
@@ -26,7 +30,7 @@ pub(super) struct Outcomes {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Claim {
     position: u64,
-    /// The digits of the resource's id.
+    /// What the resource is known by: see [`digits`] and [`pair`].
     resource: u128,
     key: Uuid,
 }
@@ -46,11 +50,32 @@ pub(super) struct OutcomeRow {
 struct Answer {
     id: Value,
     client_id: Value,
+    merchant_id: Value,
+    from: Value,
+    to: Value,
     position: Value,
+    /// The resources of an answer that lists them.
+    data: Vec<Resource>,
     code: Value,
     number: Value,
     cvc: Value,
     secret: Value,
+}
+
+/// What an audit looks at in a listed resource.
+#[derive(Debug, Deserialize)]
+struct Resource {
+    id: Value,
+    position: Value,
+}
+
+impl Answer {
+    /// Tells what the resource is known by.
+    fn resource(&self) -> Option<u128> {
+        let ids = [&self.id, &self.client_id, &self.merchant_id];
+        let named = ids.into_iter().find_map(|id| digits(id.as_str()?));
+        named.or_else(|| pair(self.from.as_str()?, self.to.as_str()?))
+    }
 }
 
 impl Outcomes {
@@ -88,6 +113,10 @@ impl Outcomes {
         if !is_conflict && !matches!(row.status, 200 | 201) {
             note("status", "200, 201 or 409", row.status.to_string());
         }
+        if row.answer == "null" && row.status == 200 {
+            self.silent.push(position);
+            return;
+        }
         // A list would be read as an object's members in order.
         let answer = serde_json::from_str::<Answer>(&row.answer).ok();
         let Some(answer) = answer.filter(|_| row.answer.starts_with('{')) else {
@@ -104,8 +133,7 @@ impl Outcomes {
             return;
         }
         self.done.push(position);
-        let resource = [&answer.id, &answer.client_id].into_iter().find_map(|id| digits(id.as_str()?));
-        if let (Some(resource), Some(shown)) = (resource, answer.position.as_u64()) {
+        if let (Some(resource), Some(shown)) = (answer.resource(), answer.position.as_u64()) {
             // A command appends two events at most: the answer shows the first or the last.
             let is_new = row.status == 201;
             if shown > position || (is_new && shown + 1 < position) {
@@ -113,11 +141,21 @@ impl Outcomes {
             }
             self.claims.push(Claim { position: shown, resource, key: row.key });
         }
+        for listed in answer.data {
+            let claim = listed.id.as_str().and_then(digits).zip(listed.position.as_u64());
+            match claim.filter(|(_, shown)| *shown <= position) {
+                Some((resource, shown)) => {
+                    self.claims.push(Claim { position: shown, resource, key: row.key });
+                }
+                None => note("answer", "resources at their events", "something else".to_owned()),
+            }
+        }
     }
 
     /// Puts what was kept in the order of the log.
     pub(super) fn sort(&mut self) {
         self.done.sort_unstable();
+        self.silent.sort_unstable();
         self.claims.sort_unstable();
     }
 
@@ -130,17 +168,24 @@ impl Outcomes {
         }
         let from = self.claims.partition_point(|claim| claim.position < event.position);
         let claims = self.claims[from..].iter().take_while(|claim| claim.position == event.position);
-        let refund = event.data().text("refund_id").ok().and_then(digits);
-        let resources = [digits(&event.stream.to_string()), refund];
+        let part = |name| event.data().text(name).ok().and_then(digits);
+        let stream = match event.stream {
+            StreamId::FxPair(from, to) => pair(from.code(), to.code()),
+            stream => digits(&stream.to_string()),
+        };
+        let resources = [stream, part("refund_id"), part("dispute_id")];
         for claim in claims.filter(|claim| !resources.contains(&Some(claim.resource))) {
             let found = format!("event {}, of {}", event.position, event.stream);
             self.findings.note(place(claim.key), "answer", "an event of the resource that it shows", found);
         }
     }
 
-    /// Checks that a request, whose last event this is, has an outcome at it.
+    /// Checks that a request, whose last event this is, has an outcome at it. Only what no request asked for
+    /// may be answered with nothing.
     pub(super) fn end_request(&self, last: &Event, findings: &mut Findings) {
-        if last.request.is_some() && self.done.binary_search(&last.position).is_err() {
+        let is_at = |positions: &[u64]| positions.binary_search(&last.position).is_ok();
+        let is_answered = is_at(&self.done) || (last.request.is_none() && is_at(&self.silent));
+        if !is_answered {
             findings.at(last.position).note("outcome of the request", "one at its last event", "none");
         }
     }
@@ -148,6 +193,12 @@ impl Outcomes {
 
 fn place(key: Uuid) -> Place {
     Place::Row { table: "outcomes".to_owned(), key: format!("key {key}") }
+}
+
+/// Reads a pair of currencies as a number.
+fn pair(from: &str, to: &str) -> Option<u128> {
+    let letters: Option<[u8; 6]> = format!("{from}{to}").into_bytes().try_into().ok();
+    letters.map(|letters| letters.into_iter().fold(0, |number, letter| number << 8 | u128::from(letter)))
 }
 
 /// Reads the digits of an id, whatever its kind.

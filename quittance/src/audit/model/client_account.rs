@@ -102,7 +102,7 @@ impl Model for ClientAccount {
                 maybe(client.name.as_deref()),
                 maybe(client.email.as_deref()),
                 maybe(client.metadata.as_deref()),
-                text("open"),
+                text(client.status()),
                 of(stamp.created_at),
                 of(stamp.updated_at),
                 of(stamp.position),
@@ -124,13 +124,15 @@ impl Model for ClientAccount {
             ]);
         }
         for ((holder, currency), balance) in &ledger.balances {
-            if let Holder::Client(id) = holder {
+            if let Holder::Client(id) = holder
+                && balance.posted > 0
+            {
                 tables[BALANCES].expect(&[
                     of(id),
                     of(currency),
                     of(balance.amount(Purpose::Available)),
                     of(balance.amount(Purpose::Held)),
-                    of(balance.position),
+                    of(balance.posted),
                 ]);
             }
         }

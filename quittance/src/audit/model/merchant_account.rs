@@ -86,7 +86,7 @@ impl Model for MerchantAccount {
             tables[MERCHANTS].expect(&[
                 of(id),
                 text(merchant.name.as_str()),
-                text("active"),
+                text(merchant.status()),
                 json(&Value::Object(merchant.settings.json.clone())),
                 metadata.flatten(),
                 of(stamp.created_at),
@@ -95,7 +95,9 @@ impl Model for MerchantAccount {
             ]);
         }
         for ((holder, currency), balance) in &ledger.balances {
-            if let Holder::Merchant(id) = holder {
+            if let Holder::Merchant(id) = holder
+                && balance.posted > 0
+            {
                 tables[BALANCES].expect(&[
                     of(id),
                     of(currency),
@@ -103,7 +105,7 @@ impl Model for MerchantAccount {
                     of(balance.amount(Purpose::Available)),
                     of(balance.amount(Purpose::Reserved)),
                     of(balance.amount(Purpose::InTransit)),
-                    of(balance.position),
+                    of(balance.posted),
                 ]);
             }
         }

@@ -71,12 +71,14 @@ impl Model for Notifications {
 /// Names the client and the merchant that an event concerns; API keys concern nobody.
 fn recipients(event: &Event) -> BTreeSet<String> {
     match event.stream {
-        StreamId::Key(_) => BTreeSet::new(),
+        StreamId::Key(_) | StreamId::FxPair(..) => BTreeSet::new(),
         StreamId::Client(_) | StreamId::Merchant(_) => [event.stream.to_string()].into(),
-        StreamId::Card(_) | StreamId::Payment(_) => ["client_id", "merchant_id"]
-            .into_iter()
-            .filter_map(|name| event.data().text(name).ok().map(str::to_owned))
-            .collect(),
+        StreamId::Card(_) | StreamId::Payment(_) | StreamId::Settlement(_) | StreamId::Payout(_) => {
+            ["client_id", "merchant_id"]
+                .into_iter()
+                .filter_map(|name| event.data().text(name).ok().map(str::to_owned))
+                .collect()
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use ledger_core::ids::StreamId;
 use super::Model;
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
-use crate::audit::payment::{Payment, Refund, Standing};
+use crate::audit::payment::{Payment, Standing};
+use crate::audit::refund::Refund;
 use crate::audit::table::{Kind, ParkedBy, Shape, Table, maybe, of, text};
 
 const PAYMENTS: usize = 0;
@@ -93,7 +94,7 @@ impl Model for Payments {
             let Some(stamp) = ledger.streams.get(&StreamId::Payment(*id)) else { continue };
             let payment = &ledger.payments[id];
             let (approved, decline_code) = match standing {
-                Standing::Approved(approved) => (Some(approved), None),
+                Standing::Approved(approved) => (Some(&**approved), None),
                 Standing::Declined(code) => (None, Some(*code)),
             };
             let amount = |of: fn(&crate::audit::payment::Approved) -> i128| approved.map_or(0, of);

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json as value};
 
 use super::Model;
 use crate::audit::account::Purpose;
+use crate::audit::balance::Captures;
 use crate::audit::card::{Card, Status};
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger, Stamp};
@@ -23,6 +24,7 @@ static SHAPES: [Shape; 4] = [
             ("currency", Kind::Plain),
             ("available", Kind::Plain),
             ("held", Kind::Plain),
+            ("open", Kind::Plain),
             ("pending", Kind::Plain),
             ("reserved", Kind::Plain),
             ("in_transit", Kind::Plain),
@@ -96,15 +98,17 @@ impl Model for WriteSide {
 }
 
 fn expect_balances(ledger: &Ledger, table: &mut Table) {
-    // A row comes with the first posting.
-    for ((holder, currency), balance) in ledger.balances.iter().filter(|(_, balance)| balance.version > 0) {
+    for ((holder, currency), balance) in &ledger.balances {
         let amount = |purpose| of(balance.amount(purpose));
-        let days = balance.unsettled.iter().map(|(day, net)| format!("\"{day}\":{net}"));
+        let days = balance.unsettled.iter().map(|(day, Captures { count, gross, fees })| {
+            format!("\"{day}\":{{\"count\":{count},\"fees\":{fees},\"gross\":{gross}}}")
+        });
         table.expect(&[
             of(holder),
             of(currency),
             amount(Purpose::Available),
             amount(Purpose::Held),
+            of(balance.open),
             amount(Purpose::Pending),
             amount(Purpose::Reserved),
             amount(Purpose::InTransit),
@@ -119,15 +123,30 @@ fn expect_balances(ledger: &Ledger, table: &mut Table) {
 fn expect_owners(ledger: &Ledger, table: &mut Table) {
     for (id, client) in &ledger.clients {
         let Some(stamp) = ledger.streams.get(&StreamId::Client(*id)) else { continue };
-        let own = [("id", value!(id)), ("origin", value!(client.origin))];
-        let state = state(own, &client.opened, stamp);
+        let own = [
+            ("id", value!(id)),
+            ("origin", value!(client.origin)),
+            ("status", value!(client.status())),
+            ("currencies", value!(client.currencies)),
+        ];
+        let mut state = state(own, &client.opened, stamp);
+        if let Some(closed_at) = client.closed_at {
+            state["closed_at"] = value!(closed_at.to_string());
+        }
         table.expect(&[of(id), json(&state), of(stamp.version), of(stamp.position)]);
     }
     for (id, merchant) in &ledger.merchants {
         let Some(stamp) = ledger.streams.get(&StreamId::Merchant(*id)) else { continue };
-        let own =
-            [("id", value!(id)), ("name", value!(merchant.name)), ("metadata", merchant.metadata.clone())];
-        let state = state(own, &merchant.settings.json, stamp);
+        let own = [
+            ("id", value!(id)),
+            ("name", value!(merchant.name)),
+            ("metadata", merchant.metadata.clone()),
+            ("status", value!(merchant.status())),
+        ];
+        let mut state = state(own, &merchant.settings.json, stamp);
+        if let Some(suspended_at) = merchant.suspended_at {
+            state["suspended_at"] = value!(suspended_at.to_string());
+        }
         table.expect(&[of(id), json(&state), of(stamp.version), of(stamp.position)]);
     }
 }
