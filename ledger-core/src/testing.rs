@@ -673,7 +673,7 @@ pub(crate) fn settle_as_of<const N: usize>(
     as_of: Option<&str>,
 ) -> Command {
     let candidates = candidates.map(|(n, currency)| (merchant(n), currency)).into();
-    Command::Settle(Settle { id: settlement(n), candidates, as_of: as_of.map(|at| at.parse().unwrap()) })
+    Command::Settle(Settle { id: settlement(n), merchant: None, candidates, as_of: as_of.map(|at| at.parse().unwrap()) })
 }
 
 /// Asks for payout `n` of merchant 1.
