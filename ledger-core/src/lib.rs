@@ -35,6 +35,8 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod time;
+#[cfg(test)]
+mod transitions;
 
 pub use command::Command;
 pub use envelope::{Draft, Envelope, LeafHash};

@@ -206,6 +206,11 @@ impl Ledger {
         self.accounts.get(&(account, euro())).copied().unwrap_or_default()
     }
 
+    /// Returns what became of the last command.
+    pub(crate) const fn outcome(&self) -> &Result<Vec<Envelope>, Rejection> {
+        &self.outcome
+    }
+
     /// Returns the events of the last command in their places.
     pub(crate) fn appended(&self) -> &[Envelope] {
         self.outcome.as_ref().unwrap()
