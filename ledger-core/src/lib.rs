@@ -8,8 +8,8 @@
 //!
 //! Modules in reading order: values ([`money`], [`ids`], [`time`], [`card_number`], [`personal`]), the
 //! books ([`journal`], [`balance`]), the aggregates ([`client`], [`card`], [`merchant`], [`payment`],
-//! [`settlement`], [`payout`], [`fx`], [`api_key`]), what they are told and say ([`command`], [`rejection`], [`event`], [`envelope`]), and
-//! [`state`], which puts them together.
+//! [`settlement`], [`payout`], [`fx`], [`api_key`]), what they are told and say ([`command`],
+//! [`rejection`], [`event`], [`envelope`]), and [`state`], which puts them together.
 
 pub mod api_key;
 pub mod balance;
@@ -35,6 +35,8 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod time;
+#[cfg(test)]
+mod transitions;
 
 pub use command::Command;
 pub use envelope::{Draft, Envelope, LeafHash};

@@ -375,37 +375,28 @@ mod tests {
         let moment = BEGIN.parse().unwrap();
         let (some, requested) = (eur(1), eur(2));
         let payment_status = "voided";
+        let standing = || json!({ "payment_status": payment_status });
+        let refundable = || json!({ "refundable": some, "requested": requested });
+        let available = || json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested });
         let conflicts = [
-            (Conflict::PaymentNotCapturable { payment_status }, json!({ "payment_status": "voided" })),
-            (Conflict::PaymentNotVoidable { payment_status }, json!({ "payment_status": "voided" })),
-            (Conflict::PaymentNotIncrementable { payment_status }, json!({ "payment_status": "voided" })),
-            (Conflict::PaymentNotRefundable { payment_status }, json!({ "payment_status": "voided" })),
-            (Conflict::PaymentNotDisputable { payment_status }, json!({ "payment_status": "voided" })),
+            (Conflict::PaymentNotCapturable { payment_status }, standing()),
+            (Conflict::PaymentNotVoidable { payment_status }, standing()),
+            (Conflict::PaymentNotIncrementable { payment_status }, standing()),
+            (Conflict::PaymentNotRefundable { payment_status }, standing()),
+            (Conflict::PaymentNotDisputable { payment_status }, standing()),
             (Conflict::AuthorizationExpired { expires_at: moment }, json!({ "expires_at": BEGIN })),
             (
                 Conflict::CaptureExceedsAuthorization { capturable: some, requested },
                 json!({ "capturable": some, "requested": requested }),
             ),
-            (
-                Conflict::RefundExceedsCaptured { refundable: some, requested },
-                json!({ "refundable": some, "requested": requested }),
-            ),
-            (
-                Conflict::DisputeExceedsRefundable { refundable: some, requested },
-                json!({ "refundable": some, "requested": requested }),
-            ),
+            (Conflict::RefundExceedsCaptured { refundable: some, requested }, refundable()),
+            (Conflict::DisputeExceedsRefundable { refundable: some, requested }, refundable()),
             (
                 Conflict::DisputeClosed { dispute_status: "won", respond_by: moment },
                 json!({ "dispute_status": "won", "respond_by": BEGIN }),
             ),
-            (
-                Conflict::InsufficientFunds { available: some, requested },
-                json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested }),
-            ),
-            (
-                Conflict::InsufficientAvailableBalance { available: some, requested },
-                json!({ "available": { "amount": 1, "currency": "EUR" }, "requested": requested }),
-            ),
+            (Conflict::InsufficientFunds { available: some, requested }, available()),
+            (Conflict::InsufficientAvailableBalance { available: some, requested }, available()),
             (Conflict::MerchantSuspended { suspended_at: moment }, json!({ "suspended_at": BEGIN })),
             (Conflict::ClientClosed { closed_at: moment }, json!({ "closed_at": BEGIN })),
             (

@@ -99,6 +99,7 @@ mod tests {
     use crate::fee::RefundFee;
     use crate::journal::{Account, Leg, Posting};
     use crate::payment::Status;
+    use crate::rejection::Rejection;
     use crate::testing::*;
     use crate::time::{Day, Timestamp};
 
@@ -185,11 +186,10 @@ mod tests {
             .then_nothing()
             .when(settle(2, "2026-11-25T00:00:00Z"))
             .then([closed("2026-11-25", 1, [3_000, 67, 0, 2_933])])
-            // What is later than now is now.
-            .when(settle(3, "2026-11-27T00:00:00Z"))
-            .then_nothing()
+            .when(settle(3, "2026-11-26T00:00:00Z"))
+            .then_rejected(Rejection::TooEarly)
             .days_later(1)
-            .when(settle(3, "2026-11-27T00:00:00Z"))
+            .when(settle(3, "2026-11-26T00:00:00Z"))
             .then([closed("2026-11-26", 1, [1_000, 39, 0, 961])]);
     }
 

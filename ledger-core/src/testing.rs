@@ -206,6 +206,11 @@ impl Ledger {
         self.accounts.get(&(account, euro())).copied().unwrap_or_default()
     }
 
+    /// Returns what became of the last command.
+    pub(crate) const fn outcome(&self) -> &Result<Vec<Envelope>, Rejection> {
+        &self.outcome
+    }
+
     /// Returns the events of the last command in their places.
     pub(crate) fn appended(&self) -> &[Envelope] {
         self.outcome.as_ref().unwrap()
@@ -673,7 +678,12 @@ pub(crate) fn settle_as_of<const N: usize>(
     as_of: Option<&str>,
 ) -> Command {
     let candidates = candidates.map(|(n, currency)| (merchant(n), currency)).into();
-    Command::Settle(Settle { id: settlement(n), merchant: None, candidates, as_of: as_of.map(|at| at.parse().unwrap()) })
+    Command::Settle(Settle {
+        id: settlement(n),
+        merchant: None,
+        candidates,
+        as_of: as_of.map(|at| at.parse().unwrap()),
+    })
 }
 
 /// Asks for payout `n` of merchant 1.

@@ -182,7 +182,9 @@ impl Model {
                 Ok("payment.dispute_reopened")
             }
             Step::Settle { merchant, currency, as_of } => {
-                self.settle(merchant, currency, as_of.map_or(now, |as_of| as_of.min(now)).div_euclid(DAY))
+                ensure(merchant.is_none_or(|id| self.suspended.contains_key(&id)), "not_found")?;
+                ensure(as_of.is_none_or(|as_of| as_of <= now), "too_early")?;
+                self.settle(merchant, currency, as_of.unwrap_or(now).div_euclid(DAY))
             }
             Step::RequestPayout { id, merchant, money } => {
                 ensure(!*self.suspended.get(&merchant).ok_or("not_found")?, "merchant_suspended")?;

@@ -179,7 +179,7 @@ fn any_wait(model: &Model) -> impl Strategy<Value = i128> + use<> {
 
 /// The edges of what there is of something: one, a part, all but one, all, one more, the limit.
 fn edges(all: i128) -> impl Iterator<Item = i128> {
-    [1, all / 3, all - 1, all, all + 1, LIMIT].into_iter().filter(|amount| *amount > 0)
+    [1, all / 3, all - 1, all, all + 1, LIMIT].into_iter().filter(|amount| (1..=LIMIT).contains(amount))
 }
 
 fn next<T>(map: &BTreeMap<u8, T>) -> u8 {
