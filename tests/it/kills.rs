@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use event_store::entropy;
-use ledger_tests::Answer;
+use ledger_tests::{Answer, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use quittance::credentials::Credentials;
@@ -34,10 +34,15 @@ impl Program {
     pub(crate) async fn start(data: &Path) -> Self {
         let credentials = data.join("credentials.json");
         let before = std::fs::metadata(&credentials).and_then(|file| file.modified()).ok();
+        let clock = data.with_extension("clock");
+        let test_clock: &[&str] =
+            if clock.exists() { &["--allow-test-clock", "--test-clock-offset-file"] } else { &[] };
         let child = Command::new(PROGRAM)
             .args(["up", "--command-addr", "127.0.0.1:0", "--query-addr", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(["--broker", &broker(data).await])
+            .args(test_clock)
+            .args(clock.exists().then_some(&clock))
             .env("RUST_LOG", "error")
             .stdout(Stdio::null())
             .spawn()
@@ -315,4 +320,64 @@ async fn a_second_start_is_refused_and_a_later_one_carries_on() {
     let began = Instant::now();
     program.stop();
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authorization_expires_once_however_long_nobody_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("ledger");
+    let set_clock =
+        |days: i64| std::fs::write(data.with_extension("clock"), (days * 86_400).to_string()).unwrap();
+    set_clock(0);
+    let mut program = Program::start(&data).await;
+    let http = reqwest::Client::new();
+    let mut credentials = program.credentials();
+    let send = async |credentials: &Credentials, key: &str, path: &str, body: serde_json::Value| {
+        let credentials = Credentials { operator: key.to_owned(), ..credentials.clone() };
+        let answer = post(&http, &credentials, &entropy::uuid().to_string(), path, &body.to_string()).await;
+        answer.unwrap()
+    };
+    let operator = credentials.operator.clone();
+    let new = json!({ "name": "Corner Shop", "fee": { "percent": "1" } });
+    let merchant = send(&credentials, &operator, "/v1/merchants", new).await.expect(201).text_of("id");
+    let new = json!({ "role": "merchant", "merchant_id": merchant });
+    let merchant_key = send(&credentials, &operator, "/v1/api-keys", new).await.expect(201).text_of("secret");
+    let client = open_clients(&credentials).await.remove(0);
+    let euros = json!({ "amount": { "amount": 1_000, "currency": "EUR" } });
+    send(&credentials, &operator, &format!("/v1/clients/{client}/deposits"), euros.clone()).await.expect(200);
+    let card =
+        send(&credentials, &operator, &format!("/v1/clients/{client}/cards"), json!({})).await.expect(201);
+    let mut pay = euros;
+    pay["capture"] = json!("manual");
+    for name in ["number", "exp_month", "exp_year", "cvc"] {
+        pay["card"][name] = card.body[name].clone();
+    }
+    let payment = send(&credentials, &merchant_key, "/v1/payments", pay).await.expect(201).text_of("id");
+
+    let expiries = async |credentials: &Credentials| {
+        let mut database = PgConnection::connect(&credentials.database_url).await.unwrap();
+        let (count,): (i64,) =
+            sqlx::query_as("SELECT count(*) FROM events WHERE type = 'payment.expired' AND stream_id = $1")
+                .bind(&payment)
+                .fetch_one(&mut database)
+                .await
+                .unwrap();
+        count
+    };
+    for days in [8, 60] {
+        program.kill_everything();
+        set_clock(days);
+        program = Program::start(&data).await;
+        credentials = program.credentials();
+        let path = format!("/v1/payments/{payment}/capture");
+        let late = send(&credentials, &merchant_key, &path, json!({})).await;
+        assert_eq!(late.status, 409, "{}", late.text);
+        eventually(async || expiries(&credentials).await > 0).await;
+        wait_for_read_models(&credentials).await;
+        // Longer than the scheduler's pause: it does not do so again.
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(expiries(&credentials).await, 1);
+        audit(&data);
+    }
+    program.stop();
 }

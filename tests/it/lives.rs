@@ -126,10 +126,10 @@ async fn set_rates(ledger: &TestLedger) {
 /// Lives one life. Whatever is refused is refused for a reason; nothing else may happen.
 async fn live(ledger: &TestLedger, shops: &[Merchant], mut random: Random) {
     let home = *random.one_of(&CURRENCIES);
-    let client = ledger.client(random.amount(200_000), home).await;
+    let client = ledger.client(random.amount(2_000_000), home).await;
     for _ in 0..random.below(3) {
         let currency = *random.one_of(&CURRENCIES);
-        ledger.deposit(&client.id, random.amount(200_000), currency).await.expect(200);
+        ledger.deposit(&client.id, random.amount(2_000_000), currency).await.expect(200);
     }
     for _ in 0..1 + random.below(3) {
         pay(ledger, random.one_of(shops).clone(), &client, &mut random).await;
