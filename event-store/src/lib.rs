@@ -16,6 +16,7 @@ pub mod load;
 pub mod lookup;
 pub mod migrate;
 pub mod pause;
+pub mod read_model;
 pub mod reader;
 pub mod secrets;
 pub mod server_url;

@@ -99,7 +99,9 @@ impl DatabaseRole {
         match self {
             Self::Projector => &["SELECT, INSERT, UPDATE, DELETE ON projections, parked_keys, parked_events"],
             Self::Query | Self::Auditor => &["SELECT ON projections, parked_keys, parked_events"],
-            Self::Command | Self::Analyst => &[],
+            // It finds what is due there; those tables are granted where they are made.
+            Self::Command => &["SELECT ON projections, parked_keys"],
+            Self::Analyst => &[],
         }
     }
 

@@ -1,4 +1,4 @@
--- Read model `merchant-account`: merchants, their balances, and one entry per posting.
+-- Read model `merchant-account`: merchants, their balances, one entry per posting, and what was paid out.
 
 CREATE TABLE merchants (
     id text PRIMARY KEY,
@@ -38,3 +38,13 @@ CREATE TABLE merchant_entries (
     PRIMARY KEY (merchant_id, position, ordinal)
 );
 CREATE INDEX merchant_entries_account ON merchant_entries (merchant_id, currency, account, position);
+
+-- What has left for the bank and not come back, after each payout that was paid or returned. No account of
+-- the books: that is the bank's.
+CREATE TABLE merchant_paid_out (
+    merchant_id text NOT NULL,
+    currency text NOT NULL,
+    position bigint NOT NULL,
+    paid_out_after bigint NOT NULL,
+    PRIMARY KEY (merchant_id, currency, position)
+);

@@ -1,4 +1,4 @@
--- Read model `payment`: one row a payment, found by the filters of the API, and its refunds.
+-- Read model `payment`: one row a payment, found by the filters of the API, its refunds and its disputes.
 
 CREATE TABLE payments (
     id text PRIMARY KEY,
@@ -11,7 +11,14 @@ CREATE TABLE payments (
     captured bigint NOT NULL,
     released bigint NOT NULL,
     refunded bigint NOT NULL,
+    disputed bigint NOT NULL,
+    charged_back bigint NOT NULL,
     fee bigint NOT NULL,
+    funding_currency text,
+    funding_rate text,
+    funding_held bigint,
+    funding_captured bigint,
+    funding_refunded bigint,
     card_id text,
     card_brand text,
     card_last4 text NOT NULL,
@@ -27,6 +34,9 @@ CREATE TABLE payments (
     updated_at timestamptz NOT NULL,
     position bigint NOT NULL
 ) WITH (fillfactor = 80);
+COMMENT ON COLUMN payments.disputed IS 'what open disputes hold';
+COMMENT ON COLUMN payments.funding_currency IS 'the currency that pays; NULL where it is the payment''s own';
+COMMENT ON COLUMN payments.funding_held IS 'what is held now, in the currency that pays, like the next two';
 -- Lists are newest first: ids are UUIDv7, so they are born in order.
 CREATE INDEX payments_merchant ON payments (merchant_id, id DESC);
 CREATE INDEX payments_client ON payments (client_id, id DESC);
@@ -43,3 +53,23 @@ CREATE TABLE refunds (
     position bigint NOT NULL
 );
 CREATE INDEX refunds_payment ON refunds (payment_id, id DESC);
+
+-- Personal fields are plain here, as in `payments`: the tables can be dropped and folded again from the log.
+CREATE TABLE disputes (
+    id text PRIMARY KEY,
+    payment_id text NOT NULL,
+    merchant_id text NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    reason text,
+    status text NOT NULL,
+    respond_by timestamptz NOT NULL,
+    evidence text,
+    reopened boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    position bigint NOT NULL
+);
+CREATE INDEX disputes_payment ON disputes (payment_id, id DESC);
+CREATE INDEX disputes_merchant ON disputes (merchant_id, id DESC);
+CREATE INDEX disputes_status ON disputes (status, id DESC);

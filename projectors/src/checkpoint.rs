@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use event_store::read_model::ReadModel;
 use event_store::reader::{Checkpoint, leaf};
 use sqlx::{Executor, PgConnection, PgPool, Postgres, Transaction};
 
@@ -35,24 +36,29 @@ pub(crate) struct Standing {
     pub(crate) settled: Option<bool>,
 }
 
-type StandingRow = (String, i32, i64, Vec<u8>, Option<bool>);
+type StandingRow = (String, i32, Option<Vec<u8>>, i64, Vec<u8>, Option<bool>);
 
-/// Reads where all generations of the given read models stand.
+/// Reads where all generations of the given read models stand, as far as this version of the program can fold
+/// into their tables.
 pub(crate) async fn all(
     read: &PgPool,
     projections: &[Box<dyn Projection>],
 ) -> Result<Vec<Standing>, sqlx::Error> {
     let rows: Vec<StandingRow> = sqlx::query_as(
-        "SELECT name, generation, position, leaf_hash,
+        "SELECT name, generation, shape, position, leaf_hash,
                 CASE status WHEN 'live' THEN true WHEN 'catching_up' THEN false END
          FROM projections ORDER BY name, generation",
     )
     .fetch_all(read)
     .await?;
-    let standing = |(name, number, position, leaf_hash, settled): StandingRow| {
-        let known = projections.iter().find(|projection| projection.name() == name)?;
+    let models: Vec<(ReadModel, [u8; 32])> =
+        projections.iter().map(|projection| projection.model()).map(|model| (model, model.shape())).collect();
+    let standing = |(name, number, shape, position, leaf_hash, settled): StandingRow| {
+        let (known, _) = models
+            .iter()
+            .find(|(model, known)| model.name == name && shape.as_deref() == Some(known.as_slice()))?;
         let checkpoint = Checkpoint { position: position.unsigned_abs(), leaf_hash: leaf(&leaf_hash) };
-        Some(Standing { generation: Generation { name: known.name(), number }, checkpoint, settled })
+        Some(Standing { generation: Generation { name: known.name, number }, checkpoint, settled })
     };
     Ok(rows.into_iter().filter_map(standing).collect())
 }

@@ -1,8 +1,9 @@
 //! Generations of read models: each has its tables in a schema of its own, and one of a name is live.
 
 use event_store::migrate::{DatabaseRole, identifier};
+use event_store::read_model::ReadModel;
 use ledger_core::LeafHash;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::projection::Projection;
 
@@ -37,21 +38,44 @@ pub(crate) async fn leave(work: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Makes the first generation of each read model that has none yet.
+/// Makes a live generation of each read model that this version of the program finds none for: its first, or
+/// one in the place of what another version has made with other tables.
+///
+/// That one is live at once, from position 0 on. The tables of another version are of no use to this one,
+/// whose queries do not fit them and whose folds can't go on with them; so nothing is lost by letting go of
+/// them, and answers say by their position how far the new ones are. Nor is there a second step for a crash
+/// to come in between.
 pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Result<(), sqlx::Error> {
-    let mut work = read.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GENERATIONS_LOCK).execute(&mut *work).await?;
-    for projection in projections {
-        let known: Option<(i32,)> = sqlx::query_as("SELECT generation FROM projections WHERE name = $1")
-            .bind(projection.name())
-            .fetch_optional(&mut *work)
-            .await?;
-        if known.is_none() {
-            let first = Generation { name: projection.name(), number: 1 };
-            make(&mut work, first, true, projection.tables()).await?;
+    let mut replaced = Vec::new();
+    let mut work = begin(read).await?;
+    for model in projections.iter().map(|projection| projection.model()) {
+        let live: Option<(i32, bool)> = sqlx::query_as(
+            "SELECT generation, shape IS NOT DISTINCT FROM $2 FROM projections WHERE name = $1 AND active",
+        )
+        .bind(model.name)
+        .bind(model.shape().as_slice())
+        .fetch_optional(&mut *work)
+        .await?;
+        match live {
+            Some((_, true)) => continue,
+            Some((number, false)) => {
+                tracing::info!(projection = model.name, "folded anew: another version has made its tables");
+                let retire = "UPDATE projections SET active = false WHERE name = $1 AND active";
+                sqlx::query(retire).bind(model.name).execute(&mut *work).await?;
+                replaced.push(Generation { name: model.name, number });
+            }
+            None => {}
+        }
+        make_next(&mut work, model, true).await?;
+    }
+    work.commit().await?;
+    for generation in replaced {
+        if let Err(error) = drop_idle(read, generation).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, projection = generation.name, "old tables are left to the next rebuild");
         }
     }
-    work.commit().await
+    Ok(())
 }
 
 /// Begins the next generation of a read model, beside the live one.
@@ -59,17 +83,17 @@ pub(crate) async fn begin_next(
     read: &PgPool,
     projection: &dyn Projection,
 ) -> Result<Generation, sqlx::Error> {
-    let mut work = read.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GENERATIONS_LOCK).execute(&mut *work).await?;
-    let (number,): (i32,) =
-        sqlx::query_as("SELECT coalesce(max(generation), 0) + 1 FROM projections WHERE name = $1")
-            .bind(projection.name())
-            .fetch_one(&mut *work)
-            .await?;
-    let next = Generation { name: projection.name(), number };
-    make(&mut work, next, false, projection.tables()).await?;
+    let mut work = begin(read).await?;
+    let next = make_next(&mut work, projection.model(), false).await?;
     work.commit().await?;
     Ok(next)
+}
+
+/// Begins a transaction that makes generations: one at a time.
+async fn begin(read: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut work = read.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GENERATIONS_LOCK).execute(&mut *work).await?;
+    Ok(work)
 }
 
 /// Drops a generation that is not live, with all that was parked in it.
@@ -98,50 +122,53 @@ pub(crate) async fn drop_idle(read: &PgPool, generation: Generation) -> Result<(
     work.commit().await
 }
 
-/// Makes the tables of a generation, and lets the readers' roles read them.
-async fn make(
+/// Makes the tables of the next generation, and lets the readers' roles read them.
+async fn make_next(
     work: &mut PgConnection,
-    generation: Generation,
+    model: ReadModel,
     active: bool,
-    tables: &'static str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO projections (name, generation, active, position, leaf_hash, status)
-         VALUES ($1, $2, $3, 0, $4, CASE WHEN $3 THEN 'catching_up' ELSE 'rebuilding' END)",
+) -> Result<Generation, sqlx::Error> {
+    let (number,): (i32,) = sqlx::query_as(
+        "INSERT INTO projections (name, generation, shape, active, position, leaf_hash, status)
+         SELECT $1, coalesce(max(generation), 0) + 1, $2, $3, 0, $4,
+                CASE WHEN $3 THEN 'catching_up' ELSE 'rebuilding' END
+         FROM projections WHERE name = $1
+         RETURNING generation",
     )
-    .bind(generation.name)
-    .bind(generation.number)
+    .bind(model.name)
+    .bind(model.shape().as_slice())
     .bind(active)
     .bind(LeafHash::ZERO.0.as_slice())
-    .execute(&mut *work)
+    .fetch_one(&mut *work)
     .await?;
+    let generation = Generation { name: model.name, number };
     // Tables without a checkpoint are of no known history.
     let schema = identifier(&generation.schema());
     let anew = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
     work.execute(AssertSqlSafe(anew)).await?;
     generation.enter(work).await?;
-    work.execute(tables).await?;
+    work.execute(model.tables).await?;
     leave(work).await?;
-    for reader in readers(work).await? {
+    for reader in readers(work, model).await? {
         let reader = identifier(&reader);
         let grants = format!(
             "GRANT USAGE ON SCHEMA {schema} TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"
         );
         work.execute(AssertSqlSafe(grants)).await?;
     }
-    Ok(())
+    Ok(generation)
 }
 
-/// Finds the roles that read: their names begin as the projectors' own.
-async fn readers(work: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+/// Finds the roles that read a read model: their names begin as the projectors' own.
+async fn readers(work: &mut PgConnection, model: ReadModel) -> Result<Vec<String>, sqlx::Error> {
     let (user,): (String,) = sqlx::query_as("SELECT current_user::text").fetch_one(&mut *work).await?;
     let Some(prefix) = user.strip_suffix(DatabaseRole::Projector.suffix()) else {
         tracing::warn!(role = user, "not the projectors' role: nobody is granted the new tables");
         return Ok(Vec::new());
     };
-    let names = [DatabaseRole::Query, DatabaseRole::Auditor].map(|role| format!("{prefix}{}", role.suffix()));
+    let names: Vec<String> = model.readers.iter().map(|role| format!("{prefix}{}", role.suffix())).collect();
     let known: Vec<(String,)> = sqlx::query_as("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)")
-        .bind(&names[..])
+        .bind(names)
         .fetch_all(work)
         .await?;
     Ok(known.into_iter().map(|(name,)| name).collect())

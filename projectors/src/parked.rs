@@ -36,10 +36,16 @@ pub async fn retry(
     key: Option<&str>,
 ) -> anyhow::Result<usize> {
     let generations: Vec<(i32,)> =
-        sqlx::query_as("SELECT DISTINCT generation FROM parked_keys WHERE name = $1 ORDER BY generation")
-            .bind(projection.name())
-            .fetch_all(read)
-            .await?;
+        sqlx::query_as(
+            "SELECT generation FROM projections WHERE name = $1 AND shape = $2
+                 AND EXISTS (SELECT FROM parked_keys AS parked
+                             WHERE parked.name = projections.name AND parked.generation = projections.generation)
+             ORDER BY generation",
+        )
+        .bind(projection.name())
+        .bind(projection.model().shape().as_slice())
+        .fetch_all(read)
+        .await?;
     let mut freed = 0;
     for (number,) in generations {
         let generation = Generation { name: projection.name(), number };

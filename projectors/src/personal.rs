@@ -81,18 +81,40 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
             .into_iter()
             .flatten()
             .collect(),
-        Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) => moved.reference.iter().collect(),
+        Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) | Event::MerchantDeposited(moved) => {
+            moved.reference.iter().collect()
+        }
+        Event::ClientClosed(closed) => person(closed.reason.as_ref()),
+        Event::CardBlocked(because) | Event::CardUnblocked(because) => person(because.reason.as_ref()),
+        Event::MerchantSuspended(changed) | Event::MerchantReinstated(changed) => {
+            person(changed.reason.as_ref())
+        }
+        Event::MerchantBalanceWrittenOff(of) => person(Some(&of.reason)),
         Event::PaymentAuthorized(authorized) => details(&authorized.details),
         Event::PaymentDeclined(declined) => details(&declined.details),
-        Event::PaymentRefunded(refunded) => person(refunded.reason.as_ref()),
         Event::PaymentVoided(voided) => person(voided.reason.as_ref()),
-        Event::CardBlocked(because) | Event::CardUnblocked(because) => person(because.reason.as_ref()),
+        Event::PaymentRefunded(refunded) => person(refunded.reason.as_ref()),
+        Event::PaymentDisputed(disputed) => person(Some(&disputed.reason)),
+        Event::PaymentDisputeEvidenceSubmitted(evidence) => vec![&evidence.text],
+        Event::PaymentDisputeWon(decided) | Event::PaymentDisputeLost(decided) => {
+            person(decided.reason.as_ref())
+        }
+        Event::PaymentDisputeReopened(reopened) => person(reopened.reason.as_ref()),
+        Event::PayoutPaid(changed) | Event::PayoutFailed(changed) | Event::PayoutReturned(changed) => {
+            person(changed.reason.as_ref())
+        }
         Event::CardIssued(_)
         | Event::MerchantOpened(_)
         | Event::MerchantSettingsChanged(_)
         | Event::ApiKeyCreated(_)
         | Event::ApiKeyRevoked(_)
-        | Event::PaymentCaptured(_) => Vec::new(),
+        | Event::PaymentAuthorizationIncremented(_)
+        | Event::PaymentAuthorizationExpiring(_)
+        | Event::PaymentCaptured(_)
+        | Event::PaymentExpired(_)
+        | Event::SettlementClosed(_)
+        | Event::PayoutRequested(_)
+        | Event::FxRateSet(_) => Vec::new(),
     }
 }
 

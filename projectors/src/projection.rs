@@ -1,7 +1,8 @@
-//! What a read model is: a name, tables, and a fold.
+//! What a projection is: the fold of the log into a read model.
 
 use async_trait::async_trait;
 use event_store::error::is_transient;
+use event_store::read_model::ReadModel;
 use event_store::reader::LogEntry;
 use ledger_core::Envelope;
 use ledger_core::personal::{Reason, Sealed};
@@ -12,15 +13,17 @@ use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::personal::Keys;
 
-/// A read model: a deterministic function of the log into tables. No clock, no randomness, no order but
+/// A deterministic function of the log into a read model's tables. No clock, no randomness, no order but
 /// the log's.
 #[async_trait]
 pub trait Projection: Send + Sync {
-    /// The name that queries and operators use.
-    fn name(&self) -> &'static str;
+    /// What is folded into.
+    fn model(&self) -> ReadModel;
 
-    /// The tables, unqualified: they are made in each generation's schema.
-    fn tables(&self) -> &'static str;
+    /// The name that queries and operators use.
+    fn name(&self) -> &'static str {
+        self.model().name
+    }
 
     /// Returns the owners of the rows that an event touches: what stands still if it can't be applied.
     /// An event without any touches no row, and is not applied.

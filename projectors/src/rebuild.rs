@@ -103,6 +103,8 @@ pub async fn rebuild(
         sqlx::query_as("SELECT pg_try_advisory_lock($1)").bind(REBUILD_LOCK).fetch_one(&mut lock).await?;
     ensure!(is_ours, "another rebuild is running");
 
+    // What is live from here on has tables that can be compared with.
+    generation::prepare(&rebuild.read, &all).await?;
     rebuild.drop_leftovers(&chosen).await?;
     let token = CancellationToken::new();
     let running = tokio::spawn(Runner::new(config).run(token.clone()));

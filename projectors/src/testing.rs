@@ -1,6 +1,7 @@
 //! Events for the tests beside the folds.
 
 use async_trait::async_trait;
+use event_store::read_model::ReadModel;
 use event_store::reader::LogEntry;
 use ledger_core::event::{CashMoved, Event};
 use ledger_core::ids::{ClientId, EventId, MerchantId, PaymentId, StreamId};
@@ -65,12 +66,8 @@ pub(crate) fn named(position: u64, keys: &[&str]) -> Decoded {
 
 #[async_trait]
 impl Projection for Named {
-    fn name(&self) -> &'static str {
-        "named"
-    }
-
-    fn tables(&self) -> &'static str {
-        ""
+    fn model(&self) -> ReadModel {
+        ReadModel { name: "named", tables: "", readers: &[] }
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {

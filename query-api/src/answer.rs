@@ -65,7 +65,7 @@ pub(crate) fn decimal(minor_units: &str, currency: &str) -> String {
 }
 
 /// Members that hold minor units of the currency beside them.
-const AMOUNTS: [&str; 12] = [
+const AMOUNTS: [&str; 14] = [
     "amount",
     "balance_after",
     "posted",
@@ -75,6 +75,8 @@ const AMOUNTS: [&str; 12] = [
     "reserved",
     "in_transit",
     "paid_out",
+    "captured",
+    "refunded",
     "debits",
     "credits",
     "balance",
@@ -126,12 +128,15 @@ mod tests {
         let mut body = json!({ "data": [
             { "currency": "EUR", "available": -5, "held": 1234 },
             { "amount": { "amount": 500, "currency": "JPY" }, "position": 7 },
+            { "captured": { "amount": 5, "currency": "EUR" }, "funding": { "currency": "JPY", "captured": 8 } },
         ]});
         add_decimals(&mut body);
         assert_eq!(body["data"][0]["available_decimal"], "-0.05");
         assert_eq!(body["data"][0]["held_decimal"], "12.34");
         assert_eq!(body["data"][1]["amount"]["amount_decimal"], "500");
         assert!(body["data"][1].get("position_decimal").is_none());
+        assert_eq!(body["data"][2]["captured"]["amount_decimal"], "0.05");
+        assert_eq!(body["data"][2]["funding"]["captured_decimal"], "8");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_kit::problem::ApiError;
+use event_store::read_model::{self, Live, ReadModel};
 use sqlx::{PgPool, Postgres, QueryBuilder, Transaction};
 
 use crate::watcher::{Place, Watcher};
@@ -16,32 +17,57 @@ pub(crate) enum Model {
     MerchantAccount,
     /// The house's accounts.
     HouseAccount,
-    /// Payments and refunds.
+    /// Payments, refunds and disputes.
     Payment,
+    /// Settlements and their items.
+    Settlement,
+    /// Payouts.
+    Payout,
+    /// Rates between currencies.
+    FxRate,
     /// What clients and merchants are told.
     Notification,
 }
 
+/// How many there are.
+const MODELS: usize = 8;
+
 impl Model {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::ClientAccount, Self::MerchantAccount, Self::HouseAccount, Self::Payment, Self::Notification];
+    pub(crate) const ALL: [Self; MODELS] = [
+        Self::ClientAccount,
+        Self::MerchantAccount,
+        Self::HouseAccount,
+        Self::Payment,
+        Self::Settlement,
+        Self::Payout,
+        Self::FxRate,
+        Self::Notification,
+    ];
+
+    /// Returns what projectors make of it.
+    const fn tables(self) -> ReadModel {
+        match self {
+            Self::ClientAccount => read_model::CLIENT_ACCOUNT,
+            Self::MerchantAccount => read_model::MERCHANT_ACCOUNT,
+            Self::HouseAccount => read_model::HOUSE_ACCOUNT,
+            Self::Payment => read_model::PAYMENT,
+            Self::Settlement => read_model::SETTLEMENT,
+            Self::Payout => read_model::PAYOUT,
+            Self::FxRate => read_model::FX_RATE,
+            Self::Notification => read_model::NOTIFICATION,
+        }
+    }
 
     /// Returns the name that projectors and operators use.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::ClientAccount => "client-account",
-            Self::MerchantAccount => "merchant-account",
-            Self::HouseAccount => "house-account",
-            Self::Payment => "payment",
-            Self::Notification => "notification",
-        }
+        self.tables().name
     }
 }
 
 /// All read models.
 pub(crate) struct ReadModels {
     pub(crate) pool: PgPool,
-    watchers: [Arc<Watcher>; 5],
+    watchers: [Arc<Watcher>; MODELS],
 }
 
 impl ReadModels {
@@ -57,36 +83,32 @@ impl ReadModels {
 
     /// Opens a snapshot: its first statement reads the checkpoint, finds out whether a key is parked, and
     /// leads the transaction to the live generation's tables, all of one moment.
+    ///
+    /// # Errors
+    ///
+    /// 503 if there is none that this version can read: a projector of this version is yet to start.
     pub(crate) async fn snapshot(&self, model: Model, keys: &[&str]) -> Result<Snapshot, ApiError> {
         let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let row: Option<(i64, i32, bool, String)> = sqlx::query_as(
-            "SELECT position, generation,
-                    EXISTS (SELECT FROM parked_keys AS parked
-                            WHERE parked.name = live.name AND parked.generation = live.generation
-                              AND parked.key = ANY ($2)),
-                    set_config('search_path', format('%I, %s', replace(name, '-', '_') || '_' || generation,
-                                                     current_setting('search_path')), true)
-             FROM projections AS live WHERE name = $1 AND active",
-        )
-        .bind(model.name())
-        .bind(keys)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some((position, generation, is_parked, _)) = row else {
+        let Some(live) = model.tables().enter(&mut transaction, keys).await? else {
             return Err(ApiError::StoreUnavailable(Some("the read model was never made".into())));
         };
-        Ok(Snapshot { transaction, position: position.unsigned_abs(), is_parked, model, generation })
+        let Live { generation, position, is_parked } = live;
+        Ok(Snapshot { transaction, position, is_parked, model, generation })
     }
 
     /// Returns why read models can't be asked; empty if they all can.
     pub(crate) async fn unfit(&self) -> Result<Vec<String>, sqlx::Error> {
-        let live: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT name, status, coalesce(last_error, '') FROM projections WHERE active")
-                .fetch_all(&self.pool)
-                .await?;
+        let live: Vec<(String, Option<Vec<u8>>, String, String)> = sqlx::query_as(
+            "SELECT name, shape, status, coalesce(last_error, '') FROM projections WHERE active",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         let why = |model: Model| match live.iter().find(|(name, ..)| name == model.name()) {
             None => Some(format!("projection {} is missing", model.name())),
-            Some((name, status, error)) if status == "stopped" => {
+            Some((name, shape, ..)) if shape.as_deref() != Some(model.tables().shape().as_slice()) => {
+                Some(format!("projection {name} is of another version"))
+            }
+            Some((name, _, status, error)) if status == "stopped" => {
                 Some(format!("projection {name} is stopped: {error}"))
             }
             Some(_) => None,

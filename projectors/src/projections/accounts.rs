@@ -128,7 +128,13 @@ impl<'a, const N: usize> Accounts<'a, N> {
 pub(super) fn payment_id(event: &Decoded) -> Option<String> {
     match event.envelope.stream_id() {
         StreamId::Payment(id) => Some(id.to_string()),
-        StreamId::Client(_) | StreamId::Merchant(_) | StreamId::Card(_) | StreamId::Key(_) => None,
+        StreamId::Client(_)
+        | StreamId::Merchant(_)
+        | StreamId::Card(_)
+        | StreamId::Key(_)
+        | StreamId::Settlement(_)
+        | StreamId::Payout(_)
+        | StreamId::FxPair(..) => None,
     }
 }
 

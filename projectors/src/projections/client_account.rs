@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use event_store::read_model::{self, ReadModel};
 use ledger_core::event::{CardIssued, ClientOpened, Event};
 use ledger_core::ids::{CardId, ClientId, StreamId};
 use ledger_core::{Account, Envelope, Owner};
@@ -16,12 +17,8 @@ pub(super) struct ClientAccount;
 
 #[async_trait]
 impl Projection for ClientAccount {
-    fn name(&self) -> &'static str {
-        "client-account"
-    }
-
-    fn tables(&self) -> &'static str {
-        include_str!("../../../migrations/projections/client-account.sql")
+    fn model(&self) -> ReadModel {
+        read_model::CLIENT_ACCOUNT
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
@@ -52,19 +49,22 @@ impl Projection for ClientAccount {
 
 async fn apply_clients(tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
     let mut opened: Vec<(ClientId, &Decoded, &ClientOpened)> = Vec::new();
-    let mut last: BTreeMap<ClientId, &Decoded> = BTreeMap::new();
+    let mut later: BTreeMap<ClientId, (&Decoded, bool)> = BTreeMap::new();
     for event in events {
         let StreamId::Client(id) = event.envelope.stream_id() else { continue };
-        match event.envelope.event() {
-            Event::ClientOpened(client) => opened.push((id, event, client)),
-            _ => drop(last.insert(id, event)),
+        if let Event::ClientOpened(client) = event.envelope.event() {
+            opened.push((id, event, client));
+        } else {
+            let (last, is_closed) = later.entry(id).or_insert((event, false));
+            *last = event;
+            *is_closed |= matches!(event.envelope.event(), Event::ClientClosed(_));
         }
     }
     if !opened.is_empty() {
         insert_clients(tables, &opened).await?;
     }
-    if !last.is_empty() {
-        touch_clients(tables, &last).await?;
+    if !later.is_empty() {
+        change_clients(tables, &later).await?;
     }
     Ok(())
 }
@@ -93,22 +93,25 @@ async fn insert_clients(
     Ok(())
 }
 
-/// Notes the last events of clients' own streams.
-async fn touch_clients(
+/// Notes the last events of clients' own streams, and which of them are closed now.
+async fn change_clients(
     tables: &mut PgConnection,
-    last: &BTreeMap<ClientId, &Decoded>,
+    later: &BTreeMap<ClientId, (&Decoded, bool)>,
 ) -> Result<(), ApplyError> {
     let done = sqlx::query(
-        "UPDATE clients SET updated_at = new.updated_at, position = new.position
-         FROM unnest($1::text[], $2::timestamptz[], $3::bigint[]) AS new (id, updated_at, position)
+        "UPDATE clients SET status = CASE WHEN new.is_closed THEN 'closed' ELSE clients.status END,
+                updated_at = new.updated_at, position = new.position
+         FROM unnest($1::text[], $2::boolean[], $3::timestamptz[], $4::bigint[])
+              AS new (id, is_closed, updated_at, position)
          WHERE clients.id = new.id",
     )
-    .bind(last.keys().map(ClientId::to_string).collect::<Vec<_>>())
-    .bind(last.values().map(|event| event.recorded_at()).collect::<Vec<_>>())
-    .bind(last.values().map(|event| event.position()).collect::<Vec<_>>())
+    .bind(later.keys().map(ClientId::to_string).collect::<Vec<_>>())
+    .bind(later.values().map(|(_, is_closed)| *is_closed).collect::<Vec<_>>())
+    .bind(later.values().map(|(last, _)| last.recorded_at()).collect::<Vec<_>>())
+    .bind(later.values().map(|(last, _)| last.position()).collect::<Vec<_>>())
     .execute(tables)
     .await?;
-    expect_rows("clients", last.len(), done.rows_affected())
+    expect_rows("clients", later.len(), done.rows_affected())
 }
 
 async fn apply_cards(tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use event_store::read_model::{self, ReadModel};
 use ledger_core::journal::Leg;
 use ledger_core::{Account, Envelope};
 use sqlx::PgConnection;
@@ -17,12 +18,8 @@ pub(super) struct HouseAccount;
 
 #[async_trait]
 impl Projection for HouseAccount {
-    fn name(&self) -> &'static str {
-        "house-account"
-    }
-
-    fn tables(&self) -> &'static str {
-        include_str!("../../../migrations/projections/house-account.sql")
+    fn model(&self) -> ReadModel {
+        read_model::HOUSE_ACCOUNT
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {

@@ -1,8 +1,9 @@
-//! `merchant-account`: merchants, their balances, and one entry per posting.
+//! `merchant-account`: merchants, their balances, one entry per posting, and what was paid out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use event_store::read_model::{self, ReadModel};
 use ledger_core::event::{Event, MerchantOpened, Settings};
 use ledger_core::ids::{MerchantId, StreamId};
 use ledger_core::{Account, Envelope, Owner};
@@ -16,12 +17,8 @@ pub(super) struct MerchantAccount;
 
 #[async_trait]
 impl Projection for MerchantAccount {
-    fn name(&self) -> &'static str {
-        "merchant-account"
-    }
-
-    fn tables(&self) -> &'static str {
-        include_str!("../../../migrations/projections/merchant-account.sql")
+    fn model(&self) -> ReadModel {
+        read_model::MERCHANT_ACCOUNT
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
@@ -40,18 +37,33 @@ impl Projection for MerchantAccount {
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
         apply_merchants(tables, events).await?;
-        apply_postings(tables, events).await
+        apply_postings(tables, events).await?;
+        apply_payouts(tables, events).await
     }
+}
+
+/// What later events of merchants' own streams have changed, and the last of each.
+struct Change<'a> {
+    last: &'a Decoded,
+    settings: Option<&'a Settings>,
+    status: Option<&'static str>,
 }
 
 async fn apply_merchants(tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
     let mut opened: Vec<(MerchantId, &Decoded, &MerchantOpened)> = Vec::new();
-    let mut changed: BTreeMap<MerchantId, (&Decoded, &Settings)> = BTreeMap::new();
+    let mut changed: BTreeMap<MerchantId, Change<'_>> = BTreeMap::new();
     for event in events {
         let StreamId::Merchant(id) = event.envelope.stream_id() else { continue };
+        if let Event::MerchantOpened(merchant) = event.envelope.event() {
+            opened.push((id, event, merchant));
+            continue;
+        }
+        let change = changed.entry(id).or_insert(Change { last: event, settings: None, status: None });
+        change.last = event;
         match event.envelope.event() {
-            Event::MerchantOpened(merchant) => opened.push((id, event, merchant)),
-            Event::MerchantSettingsChanged(settings) => drop(changed.insert(id, (event, settings))),
+            Event::MerchantSettingsChanged(settings) => change.settings = Some(settings),
+            Event::MerchantSuspended(_) => change.status = Some("suspended"),
+            Event::MerchantReinstated(_) => change.status = Some("active"),
             _ => {}
         }
     }
@@ -87,18 +99,21 @@ async fn insert_merchants(
 
 async fn change_merchants(
     tables: &mut PgConnection,
-    changed: &BTreeMap<MerchantId, (&Decoded, &Settings)>,
+    changed: &BTreeMap<MerchantId, Change<'_>>,
 ) -> Result<(), ApplyError> {
     let done = sqlx::query(
-        "UPDATE merchants SET settings = new.settings, updated_at = new.updated_at, position = new.position
-         FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
-              AS new (id, settings, updated_at, position)
+        "UPDATE merchants SET settings = coalesce(new.settings, merchants.settings),
+                status = coalesce(new.status, merchants.status),
+                updated_at = new.updated_at, position = new.position
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+              AS new (id, settings, status, updated_at, position)
          WHERE merchants.id = new.id",
     )
     .bind(changed.keys().map(MerchantId::to_string).collect::<Vec<_>>())
-    .bind(changed.values().map(|(_, settings)| json_text(settings)).collect::<Vec<_>>())
-    .bind(changed.values().map(|(event, _)| event.recorded_at()).collect::<Vec<_>>())
-    .bind(changed.values().map(|(event, _)| event.position()).collect::<Vec<_>>())
+    .bind(changed.values().map(|change| change.settings.map(json_text)).collect::<Vec<_>>())
+    .bind(changed.values().map(|change| change.status).collect::<Vec<_>>())
+    .bind(changed.values().map(|change| change.last.recorded_at()).collect::<Vec<_>>())
+    .bind(changed.values().map(|change| change.last.position()).collect::<Vec<_>>())
     .execute(tables)
     .await?;
     expect_rows("merchants", changed.len(), done.rows_affected())
@@ -171,4 +186,104 @@ async fn write_balances(tables: &mut PgConnection, balances: &Accounts<'_, 4>) -
     .execute(tables)
     .await?;
     Ok(())
+}
+
+/// What a payout that was paid or has come back does to what was paid out.
+#[derive(PartialEq, Eq, Debug)]
+struct PaidOut {
+    merchant: String,
+    currency: String,
+    position: i64,
+    change: i64,
+}
+
+impl PaidOut {
+    fn of(event: &Decoded) -> Option<Self> {
+        let (payout, change) = match event.envelope.event() {
+            Event::PayoutPaid(payout) => (payout, payout.amount.amount),
+            Event::PayoutReturned(payout) => (payout, -payout.amount.amount),
+            _ => return None,
+        };
+        let (merchant, currency) = (payout.merchant_id.to_string(), payout.amount.currency.to_string());
+        Some(Self { merchant, currency, position: event.position(), change })
+    }
+}
+
+async fn apply_payouts(tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
+    let payouts: Vec<PaidOut> = events.iter().filter_map(|event| PaidOut::of(event)).collect();
+    if payouts.is_empty() {
+        return Ok(());
+    }
+    let merchants = payouts.iter().map(|payout| payout.merchant.as_str()).collect::<Vec<_>>();
+    let currencies = payouts.iter().map(|payout| payout.currency.as_str()).collect::<Vec<_>>();
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT touched.merchant_id, touched.currency, last.paid_out_after
+         FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS touched (merchant_id, currency)
+         CROSS JOIN LATERAL (SELECT paid_out_after FROM merchant_paid_out AS entry
+                             WHERE entry.merchant_id = touched.merchant_id AND entry.currency = touched.currency
+                             ORDER BY entry.position DESC LIMIT 1) AS last",
+    )
+    .bind(&merchants)
+    .bind(&currencies)
+    .fetch_all(&mut *tables)
+    .await?;
+    let before = rows.into_iter().map(|(merchant, currency, paid)| ((merchant, currency), paid)).collect();
+    let totals = paid_out_after(&payouts, before)?;
+    sqlx::query(
+        "INSERT INTO merchant_paid_out (merchant_id, currency, position, paid_out_after)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])",
+    )
+    .bind(&merchants)
+    .bind(&currencies)
+    .bind(payouts.iter().map(|payout| payout.position).collect::<Vec<_>>())
+    .bind(totals)
+    .execute(tables)
+    .await?;
+    Ok(())
+}
+
+/// Returns what was paid out after each of the payouts.
+fn paid_out_after(
+    payouts: &[PaidOut],
+    mut totals: BTreeMap<(String, String), i64>,
+) -> Result<Vec<i64>, ApplyError> {
+    let after = |PaidOut { merchant, currency, change, .. }: &PaidOut| {
+        let total = totals.entry((merchant.clone(), currency.clone())).or_default();
+        let (owner, currency) = (merchant.clone(), currency.clone());
+        *total = total.checked_add(*change).ok_or(ApplyError::OutOfRange { owner, currency })?;
+        Ok(*total)
+    };
+    payouts.iter().map(after).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::event::PayoutChanged;
+    use ledger_core::ids::PayoutId;
+    use ledger_core::journal::JournalEntry;
+    use sqlx::types::Uuid;
+
+    use super::*;
+    use crate::testing::{eur, event, merchant};
+
+    #[test]
+    fn what_has_come_back_was_not_paid_out() {
+        let payout = |position, of: fn(PayoutChanged) -> Event, amount| {
+            let stream = StreamId::Payout(PayoutId::new(Uuid::from_u128(1)));
+            let changed = PayoutChanged { merchant_id: merchant(1), amount: eur(amount), reason: None };
+            event(position, stream, of(changed), JournalEntry::none())
+        };
+        let events = [
+            payout(5, Event::PayoutPaid, 100),
+            payout(6, Event::PayoutFailed, 7),
+            payout(8, Event::PayoutReturned, 100),
+            payout(9, Event::PayoutPaid, 3),
+        ];
+        let payouts: Vec<PaidOut> = events.iter().filter_map(PaidOut::of).collect();
+        let before = BTreeMap::from([((merchant(1).to_string(), "EUR".to_owned()), 40)]);
+        assert_eq!(paid_out_after(&payouts, before).unwrap(), [140, 40, 43]);
+        assert_eq!(payouts.iter().map(|payout| payout.position).collect::<Vec<_>>(), [5, 8, 9]);
+        let full = BTreeMap::from([((merchant(1).to_string(), "EUR".to_owned()), i64::MAX)]);
+        assert!(matches!(paid_out_after(&payouts, full), Err(ApplyError::OutOfRange { .. })));
+    }
 }

@@ -2,10 +2,14 @@
 
 mod accounts;
 mod client_account;
+mod deadlines;
+mod fx_rate;
 mod house_account;
 mod merchant_account;
 mod notification;
 mod payment;
+mod payout;
+mod settlement;
 
 use crate::projection::Projection;
 
@@ -16,6 +20,10 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(merchant_account::MerchantAccount),
         Box::new(house_account::HouseAccount),
         Box::new(payment::Payments),
+        Box::new(settlement::Settlements),
+        Box::new(payout::Payouts),
+        Box::new(fx_rate::FxRates),
         Box::new(notification::Notifications),
+        Box::new(deadlines::Deadlines),
     ]
 }

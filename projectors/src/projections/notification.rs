@@ -1,6 +1,7 @@
 //! `notification`: what clients and merchants are told: facts, not sentences, and nothing personal.
 
 use async_trait::async_trait;
+use event_store::read_model::{self, ReadModel};
 use ledger_core::event::Event;
 use ledger_core::ids::StreamId;
 use ledger_core::{Envelope, Owner};
@@ -15,12 +16,8 @@ pub(super) struct Notifications;
 
 #[async_trait]
 impl Projection for Notifications {
-    fn name(&self) -> &'static str {
-        "notification"
-    }
-
-    fn tables(&self) -> &'static str {
-        include_str!("../../../migrations/projections/notification.sql")
+    fn model(&self) -> ReadModel {
+        read_model::NOTIFICATION
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
@@ -40,7 +37,7 @@ impl Projection for Notifications {
         .bind(rows.iter().map(|(_, event)| event.position()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, event)| event.envelope.event().type_name()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, event)| payment_id(event)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| json_text(&facts(event.envelope.event()))).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event)| json_text(&facts(&event.envelope))).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, event)| event.recorded_at()).collect::<Vec<_>>())
         .execute(tables)
         .await?;
@@ -48,7 +45,7 @@ impl Projection for Notifications {
     }
 }
 
-/// Returns whom an event concerns; API keys concern nobody.
+/// Returns whom an event concerns: its client and its merchant. API keys and rates concern nobody.
 fn recipients(event: &Envelope) -> Vec<Owner> {
     let both = |client, merchant| vec![Owner::Client(client), Owner::Merchant(merchant)];
     match (event.stream_id(), event.event()) {
@@ -63,31 +60,58 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
             Some(client) => both(client, payment.details.merchant_id),
             None => vec![Owner::Merchant(payment.details.merchant_id)],
         },
+        (_, Event::PaymentAuthorizationIncremented(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::PaymentAuthorizationExpiring(of)) => both(of.client_id, of.merchant_id),
         (_, Event::PaymentCaptured(capture)) => both(capture.client_id, capture.merchant_id),
         (_, Event::PaymentVoided(void)) => both(void.client_id, void.merchant_id),
+        (_, Event::PaymentExpired(of)) => both(of.client_id, of.merchant_id),
         (_, Event::PaymentRefunded(refund)) => both(refund.client_id, refund.merchant_id),
+        (_, Event::PaymentDisputed(dispute)) => both(dispute.client_id, dispute.merchant_id),
+        (_, Event::PaymentDisputeEvidenceSubmitted(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::PaymentDisputeWon(of) | Event::PaymentDisputeLost(of)) => {
+            both(of.client_id, of.merchant_id)
+        }
+        (_, Event::PaymentDisputeReopened(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::SettlementClosed(settlement)) => vec![Owner::Merchant(settlement.merchant_id)],
+        (_, Event::PayoutRequested(payout)) => vec![Owner::Merchant(payout.merchant_id)],
+        (_, Event::PayoutPaid(of) | Event::PayoutFailed(of) | Event::PayoutReturned(of)) => {
+            vec![Owner::Merchant(of.merchant_id)]
+        }
         (
             _,
             Event::ClientOpened(_)
             | Event::ClientDeposited(_)
             | Event::ClientWithdrawn(_)
+            | Event::ClientClosed(_)
             | Event::MerchantOpened(_)
             | Event::MerchantSettingsChanged(_)
+            | Event::MerchantSuspended(_)
+            | Event::MerchantReinstated(_)
+            | Event::MerchantDeposited(_)
+            | Event::MerchantBalanceWrittenOff(_)
             | Event::ApiKeyCreated(_)
-            | Event::ApiKeyRevoked(_),
+            | Event::ApiKeyRevoked(_)
+            | Event::FxRateSet(_),
         ) => Vec::new(),
     }
 }
 
 /// Returns what may be told of an event.
-fn facts(event: &Event) -> Value {
-    match event {
+fn facts(event: &Envelope) -> Value {
+    match event.event() {
         Event::ClientOpened(_)
+        | Event::ClientClosed(_)
         | Event::CardBlocked(_)
         | Event::CardUnblocked(_)
+        | Event::MerchantSuspended(_)
+        | Event::MerchantReinstated(_)
         | Event::ApiKeyCreated(_)
-        | Event::ApiKeyRevoked(_) => json!({}),
-        Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) => json!({ "amount": moved.amount }),
+        | Event::ApiKeyRevoked(_)
+        | Event::FxRateSet(_) => json!({}),
+        Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) | Event::MerchantDeposited(moved) => {
+            json!({ "amount": moved.amount })
+        }
+        Event::MerchantBalanceWrittenOff(of) => json!({ "amount": of.amount }),
         Event::CardIssued(issued) => json!({ "brand": issued.brand, "last4": issued.last4 }),
         Event::MerchantOpened(opened) => json!({ "fee_version": opened.settings.fee_version }),
         Event::MerchantSettingsChanged(settings) => json!({ "fee_version": settings.fee_version }),
@@ -99,12 +123,37 @@ fn facts(event: &Event) -> Value {
             "amount": of.details.amount, "reference": of.details.reference,
             "brand": of.details.card.brand, "last4": of.details.card.last4, "decline_code": of.decline_code,
         }),
+        Event::PaymentAuthorizationIncremented(of) => json!({ "amount": of.amount }),
+        Event::PaymentAuthorizationExpiring(of) => {
+            json!({ "expires_at": of.expires_at, "capturable": of.capturable })
+        }
         Event::PaymentCaptured(of) => json!({
             "amount": of.amount, "fee": of.fee, "released": of.released, "settles_on": of.settles_on,
         }),
         Event::PaymentVoided(of) => json!({ "amount": of.amount }),
+        Event::PaymentExpired(of) => json!({ "amount": of.amount }),
         Event::PaymentRefunded(of) => json!({
             "refund_id": of.refund_id, "amount": of.amount, "fee_returned": of.fee_returned,
         }),
+        Event::PaymentDisputed(of) => json!({
+            "dispute_id": of.dispute_id, "amount": of.amount, "respond_by": of.respond_by,
+        }),
+        Event::PaymentDisputeEvidenceSubmitted(of) => json!({ "dispute_id": of.dispute_id }),
+        Event::PaymentDisputeWon(of) | Event::PaymentDisputeLost(of) => {
+            json!({ "dispute_id": of.dispute_id, "amount": of.amount })
+        }
+        Event::PaymentDisputeReopened(of) => json!({
+            "dispute_id": of.dispute_id, "amount": of.amount, "respond_by": of.respond_by,
+        }),
+        Event::SettlementClosed(of) => json!({
+            "settlement_id": event.stream_id(), "through_day": of.through_day, "count": of.count,
+            "gross": of.gross, "fees": of.fees, "absorbed": of.absorbed, "amount": of.amount,
+        }),
+        Event::PayoutRequested(of) => json!({
+            "payout_id": event.stream_id(), "amount": of.amount, "reference": of.reference,
+        }),
+        Event::PayoutPaid(of) | Event::PayoutFailed(of) | Event::PayoutReturned(of) => {
+            json!({ "payout_id": event.stream_id(), "amount": of.amount })
+        }
     }
 }

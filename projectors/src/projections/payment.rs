@@ -1,14 +1,18 @@
-//! `payment`: one row a payment, found by the filters of the API, and its refunds.
+//! `payment`: one row a payment, found by the filters of the API, its refunds and its disputes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use event_store::read_model::{self, ReadModel};
 use ledger_core::card_number::Expiry;
-use ledger_core::event::{CaptureMode, DeclineCode, Event, PaymentCard, PaymentDetails, PaymentRefunded};
-use ledger_core::ids::{EventId, PaymentId, StreamId};
-use ledger_core::payment::{Amounts, Outcome, Payment};
+use ledger_core::event::{
+    CaptureMode, DeclineCode, Event, Funding, PaymentCard, PaymentDetails, PaymentRefunded,
+};
+use ledger_core::ids::{DisputeId, EventId, PaymentId, StreamId};
+use ledger_core::payment::{Amounts, Dispute, DisputeStatus, Outcome, Payment, Purse, Status};
+use ledger_core::personal::Reason;
 use ledger_core::stamp::Stamp;
-use ledger_core::{Envelope, Money, Timestamp};
+use ledger_core::{Currency, Envelope, Money, Timestamp};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
@@ -22,18 +26,20 @@ pub(super) struct Payments;
 
 #[async_trait]
 impl Projection for Payments {
-    fn name(&self) -> &'static str {
-        "payment"
-    }
-
-    fn tables(&self) -> &'static str {
-        include_str!("../../../migrations/projections/payment.sql")
+    fn model(&self) -> ReadModel {
+        read_model::PAYMENT
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
         match event.stream_id() {
             StreamId::Payment(id) => vec![id.to_string()],
-            StreamId::Client(_) | StreamId::Merchant(_) | StreamId::Card(_) | StreamId::Key(_) => Vec::new(),
+            StreamId::Client(_)
+            | StreamId::Merchant(_)
+            | StreamId::Card(_)
+            | StreamId::Key(_)
+            | StreamId::Settlement(_)
+            | StreamId::Payout(_)
+            | StreamId::FxPair(..) => Vec::new(),
         }
     }
 
@@ -55,7 +61,8 @@ impl Projection for Payments {
         if !going.is_empty() {
             update(tables, &going).await?;
         }
-        insert_refunds(tables, events).await
+        insert_refunds(tables, events).await?;
+        write_disputes(tables, events, &begun, &going).await
     }
 }
 
@@ -75,7 +82,7 @@ fn begin<'a>(events: &[&'a Decoded]) -> (Begun<'a>, Vec<(PaymentId, &'a Decoded)
     (begun, later)
 }
 
-/// Loads payments that began in earlier batches.
+/// Loads payments that began in earlier batches, with their disputes.
 async fn load(
     tables: &mut PgConnection,
     ids: &BTreeSet<PaymentId>,
@@ -83,22 +90,56 @@ async fn load(
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let ids: Vec<String> = ids.iter().map(PaymentId::to_string).collect();
     let rows = sqlx::query(
-        "SELECT id, merchant_id, client_id, currency, amount, authorized, captured, released, refunded, fee,
-                decline_code, expires_at, created_at, updated_at, position
+        "SELECT payment_id, id, amount, status, respond_by, reopened, created_at, updated_at, position
+         FROM disputes WHERE payment_id = ANY ($1) ORDER BY id",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *tables)
+    .await?;
+    let mut disputes: BTreeMap<String, Vec<Dispute>> = BTreeMap::new();
+    for row in &rows {
+        disputes.entry(row.try_get("payment_id")?).or_default().push(dispute(row)?);
+    }
+    let rows = sqlx::query(
+        "SELECT id, merchant_id, client_id, status, currency, amount, authorized, captured, released, refunded,
+                charged_back, fee, funding_currency, funding_rate, funding_refunded, decline_code, expires_at,
+                created_at, updated_at, position
          FROM payments WHERE id = ANY ($1)",
     )
-    .bind(ids.iter().map(PaymentId::to_string).collect::<Vec<_>>())
+    .bind(&ids)
     .fetch_all(tables)
     .await?;
-    rows.iter().map(|row| payment(row).map(|payment| (payment.id, payment))).collect()
+    let with_disputes = |row: &PgRow| {
+        let disputes = disputes.remove(row.try_get::<&str, _>("id")?).unwrap_or_default();
+        payment(row, disputes).map(|payment| (payment.id, payment))
+    };
+    rows.iter().map(with_disputes).collect()
+}
+
+fn amount(row: &PgRow, column: &str) -> Result<i64, sqlx::Error> {
+    row.try_get(column)
+}
+
+fn moment(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
+    row.try_get::<DateTime<Utc>, _>(column).map(Timestamp::new)
+}
+
+fn stamp(row: &PgRow) -> Result<Stamp, sqlx::Error> {
+    Ok(Stamp {
+        version: 0,
+        position: amount(row, "position")?.unsigned_abs(),
+        created_at: moment(row, "created_at")?,
+        updated_at: moment(row, "updated_at")?,
+    })
 }
 
 /// Makes a payment of its row, as far as later events can change it: neither they nor the status look at
 /// the rest.
-fn payment(row: &PgRow) -> Result<Payment, sqlx::Error> {
-    let amount = |column| row.try_get::<i64, _>(column);
-    let moment = |column| row.try_get::<DateTime<Utc>, _>(column).map(Timestamp::new);
+fn payment(row: &PgRow, disputes: Vec<Dispute>) -> Result<Payment, sqlx::Error> {
+    let amount = |column| amount(row, column);
+    let currency: Currency = parse(row.try_get("currency")?)?;
     let client_id = || parse(row.try_get::<String, _>("client_id")?);
     let decline_code: Option<String> = row.try_get("decline_code")?;
     let outcome = match decline_code {
@@ -108,15 +149,21 @@ fn payment(row: &PgRow) -> Result<Payment, sqlx::Error> {
             Outcome::Declined { client_id: client_id().ok(), code }
         }
         None => Outcome::Approved(Amounts {
-            client_id: client_id()?,
-            expires_at: moment("expires_at")?,
+            purse: Purse { client_id: client_id()?, currency, funding: funding(row)? },
+            expires_at: moment(row, "expires_at")?,
+            warned: false,
+            // Of a payment that was captured in part the status does not tell, nor does it depend on it.
+            expired: row.try_get::<&str, _>("status")? == Status::Expired.name(),
             authorized: amount("authorized")?,
             captured: amount("captured")?,
             released: amount("released")?,
             refunded: amount("refunded")?,
+            charged_back: amount("charged_back")?,
             // The row keeps the difference of the two, and only that is asked for.
             fee_taken: amount("fee")?,
             fee_returned: 0,
+            refunded_to_purse: row.try_get::<Option<i64>, _>("funding_refunded")?.unwrap_or(0),
+            disputes,
         }),
     };
     Ok(Payment {
@@ -124,7 +171,7 @@ fn payment(row: &PgRow) -> Result<Payment, sqlx::Error> {
         origin: EventId::new(Uuid::nil()),
         details: PaymentDetails {
             merchant_id: parse(row.try_get("merchant_id")?)?,
-            amount: Money::new(amount("amount")?, parse(row.try_get("currency")?)?),
+            amount: Money::new(amount("amount")?, currency),
             card: PaymentCard {
                 id: None,
                 brand: None,
@@ -137,12 +184,31 @@ fn payment(row: &PgRow) -> Result<Payment, sqlx::Error> {
             metadata: None,
         },
         outcome,
-        stamp: Stamp {
-            version: 0,
-            position: amount("position")?.unsigned_abs(),
-            created_at: moment("created_at")?,
-            updated_at: moment("updated_at")?,
-        },
+        stamp: stamp(row)?,
+    })
+}
+
+fn funding(row: &PgRow) -> Result<Option<Funding>, sqlx::Error> {
+    let Some(currency) = row.try_get::<Option<String>, _>("funding_currency")? else { return Ok(None) };
+    Ok(Some(Funding { currency: parse(currency)?, rate: parse(row.try_get("funding_rate")?)? }))
+}
+
+/// Makes a dispute of its row, as far as later events can change it: its texts stay in the row.
+fn dispute(row: &PgRow) -> Result<Dispute, sqlx::Error> {
+    let status: String = row.try_get("status")?;
+    let known =
+        [DisputeStatus::NeedsResponse, DisputeStatus::UnderReview, DisputeStatus::Won, DisputeStatus::Lost];
+    let status = known.into_iter().find(|known| known.name() == status);
+    Ok(Dispute {
+        id: parse(row.try_get("id")?)?,
+        origin: EventId::new(Uuid::nil()),
+        amount: amount(row, "amount")?,
+        reason: Reason::Machine(String::new()),
+        status: status.ok_or_else(|| sqlx::Error::Decode("unknown status of a dispute".into()))?,
+        respond_by: moment(row, "respond_by")?,
+        evidence: None,
+        reopened: row.try_get("reopened")?,
+        stamp: stamp(row)?,
     })
 }
 
@@ -160,7 +226,18 @@ struct Totals {
     captured: i64,
     released: i64,
     refunded: i64,
+    disputed: i64,
+    charged_back: i64,
     fee: i64,
+    funded: Option<Funded>,
+}
+
+/// What a payment moves in another currency that pays for it.
+struct Funded {
+    by: Funding,
+    held: i64,
+    captured: i64,
+    refunded: i64,
 }
 
 impl Totals {
@@ -172,9 +249,24 @@ impl Totals {
                 captured: amounts.captured,
                 released: amounts.released,
                 refunded: amounts.refunded,
+                disputed: amounts.disputed(),
+                charged_back: amounts.charged_back,
                 fee: amounts.fee_taken - amounts.fee_returned,
+                funded: Funded::of(amounts),
             },
         }
+    }
+}
+
+impl Funded {
+    fn of(amounts: &Amounts) -> Option<Self> {
+        let purse = amounts.purse;
+        Some(Self {
+            by: purse.funding?,
+            held: purse.leg(amounts.captured, amounts.capturable()).amount,
+            captured: purse.leg(0, amounts.captured).amount,
+            refunded: amounts.refunded_to_purse,
+        })
     }
 }
 
@@ -183,6 +275,12 @@ async fn insert(tables: &mut PgConnection, begun: &Begun<'_>) -> Result<(), sqlx
     let totals: Vec<Totals> = payments.iter().map(|payment| Totals::of(payment)).collect();
     let amounts = |column: fn(&Totals) -> i64| totals.iter().map(column).collect::<Vec<_>>();
     let text = |column: fn(&Payment) -> String| payments.iter().map(|of| column(of)).collect::<Vec<_>>();
+    let funded = |column: fn(&Funded) -> i64| {
+        totals.iter().map(|of| of.funded.as_ref().map(column)).collect::<Vec<_>>()
+    };
+    let funding = |column: fn(Funding) -> String| {
+        totals.iter().map(|of| of.funded.as_ref().map(|of| column(of.by))).collect::<Vec<_>>()
+    };
     let maybe =
         |column: fn(&Payment) -> Option<String>| payments.iter().map(|of| column(of)).collect::<Vec<_>>();
     let opened = |field: fn(&Decoded, &PaymentDetails) -> Option<String>| {
@@ -190,14 +288,16 @@ async fn insert(tables: &mut PgConnection, begun: &Begun<'_>) -> Result<(), sqlx
     };
     sqlx::query(
         "INSERT INTO payments
-             (id, merchant_id, client_id, status, currency, amount, authorized, captured, released, refunded, fee,
-              card_id, card_brand, card_last4, exp_month, exp_year, capture, reference, description, metadata,
-              decline_code, expires_at, created_at, updated_at, position)
+             (id, merchant_id, client_id, status, currency, amount, authorized, captured, released, refunded,
+              disputed, charged_back, fee, funding_currency, funding_rate, funding_held, funding_captured,
+              funding_refunded, card_id, card_brand, card_last4, exp_month, exp_year, capture, reference,
+              description, metadata, decline_code, expires_at, created_at, updated_at, position)
          SELECT * FROM unnest(
              $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-             $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::smallint[],
-             $16::smallint[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::timestamptz[],
-             $23::timestamptz[], $24::timestamptz[], $25::bigint[])",
+             $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[],
+             $16::bigint[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::text[], $22::smallint[],
+             $23::smallint[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::timestamptz[],
+             $30::timestamptz[], $31::timestamptz[], $32::bigint[])",
     )
     .bind(text(|payment| payment.id.to_string()))
     .bind(text(|payment| payment.details.merchant_id.to_string()))
@@ -209,7 +309,14 @@ async fn insert(tables: &mut PgConnection, begun: &Begun<'_>) -> Result<(), sqlx
     .bind(amounts(|of| of.captured))
     .bind(amounts(|of| of.released))
     .bind(amounts(|of| of.refunded))
+    .bind(amounts(|of| of.disputed))
+    .bind(amounts(|of| of.charged_back))
     .bind(amounts(|of| of.fee))
+    .bind(funding(|by| by.currency.to_string()))
+    .bind(funding(|by| by.rate.to_string()))
+    .bind(funded(|of| of.held))
+    .bind(funded(|of| of.captured))
+    .bind(funded(|of| of.refunded))
     .bind(maybe(|payment| payment.details.card.id.map(|id| id.to_string())))
     .bind(maybe(|payment| payment.details.card.brand.map(|brand| brand.name().to_owned())))
     .bind(text(|payment| payment.details.card.last4.clone()))
@@ -254,13 +361,20 @@ fn name(value: impl serde::Serialize) -> Option<String> {
 async fn update(tables: &mut PgConnection, going: &BTreeMap<PaymentId, Payment>) -> Result<(), ApplyError> {
     let totals: Vec<Totals> = going.values().map(Totals::of).collect();
     let amounts = |column: fn(&Totals) -> i64| totals.iter().map(column).collect::<Vec<_>>();
+    let funded = |column: fn(&Funded) -> i64| {
+        totals.iter().map(|of| of.funded.as_ref().map(column)).collect::<Vec<_>>()
+    };
     let done = sqlx::query(
         "UPDATE payments SET status = new.status, authorized = new.authorized, captured = new.captured,
-                released = new.released, refunded = new.refunded, fee = new.fee,
+                released = new.released, refunded = new.refunded, disputed = new.disputed,
+                charged_back = new.charged_back, fee = new.fee, funding_held = new.funding_held,
+                funding_captured = new.funding_captured, funding_refunded = new.funding_refunded,
                 updated_at = new.updated_at, position = new.position
          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                     $8::timestamptz[], $9::bigint[])
-              AS new (id, status, authorized, captured, released, refunded, fee, updated_at, position)
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[],
+                     $14::bigint[])
+              AS new (id, status, authorized, captured, released, refunded, disputed, charged_back, fee,
+                      funding_held, funding_captured, funding_refunded, updated_at, position)
          WHERE payments.id = new.id",
     )
     .bind(going.keys().map(PaymentId::to_string).collect::<Vec<_>>())
@@ -269,7 +383,12 @@ async fn update(tables: &mut PgConnection, going: &BTreeMap<PaymentId, Payment>)
     .bind(amounts(|of| of.captured))
     .bind(amounts(|of| of.released))
     .bind(amounts(|of| of.refunded))
+    .bind(amounts(|of| of.disputed))
+    .bind(amounts(|of| of.charged_back))
     .bind(amounts(|of| of.fee))
+    .bind(funded(|of| of.held))
+    .bind(funded(|of| of.captured))
+    .bind(funded(|of| of.refunded))
     .bind(going.values().map(|payment| payment.stamp.updated_at.get()).collect::<Vec<_>>())
     .bind(going.values().map(|payment| payment.stamp.position.cast_signed()).collect::<Vec<_>>())
     .execute(tables)
@@ -300,6 +419,83 @@ async fn insert_refunds(tables: &mut PgConnection, events: &[&Decoded]) -> Resul
     .bind(refunds.iter().map(|(event, refund)| event.open_reason(refund.reason.as_ref())).collect::<Vec<_>>())
     .bind(refunds.iter().map(|(event, _)| event.recorded_at()).collect::<Vec<_>>())
     .bind(refunds.iter().map(|(event, _)| event.position()).collect::<Vec<_>>())
+    .execute(tables)
+    .await?;
+    Ok(())
+}
+
+/// A dispute that a batch touches, with the texts that its events brought.
+struct Touched {
+    payment: PaymentId,
+    reason: Option<String>,
+    evidence: Option<String>,
+}
+
+fn touched(events: &[&Decoded]) -> BTreeMap<DisputeId, Touched> {
+    let mut touched: BTreeMap<DisputeId, Touched> = BTreeMap::new();
+    for event in events {
+        let StreamId::Payment(payment) = event.envelope.stream_id() else { continue };
+        let (dispute, reason, evidence) = match event.envelope.event() {
+            Event::PaymentDisputed(of) => (of.dispute_id, event.open_reason(Some(&of.reason)), None),
+            Event::PaymentDisputeEvidenceSubmitted(of) => {
+                (of.dispute_id, None, event.open_text(Some(&of.text), "text"))
+            }
+            Event::PaymentDisputeWon(of) | Event::PaymentDisputeLost(of) => (of.dispute_id, None, None),
+            Event::PaymentDisputeReopened(of) => (of.dispute_id, None, None),
+            _ => continue,
+        };
+        let touch = touched.entry(dispute).or_insert(Touched { payment, reason: None, evidence: None });
+        touch.reason = touch.reason.take().or(reason);
+        touch.evidence = evidence.or(touch.evidence.take());
+    }
+    touched
+}
+
+/// Writes the disputes that events have touched, as they stand in their payments now.
+async fn write_disputes(
+    tables: &mut PgConnection,
+    events: &[&Decoded],
+    begun: &Begun<'_>,
+    going: &BTreeMap<PaymentId, Payment>,
+) -> Result<(), ApplyError> {
+    let touched = touched(events);
+    if touched.is_empty() {
+        return Ok(());
+    }
+    let mut written: Vec<(&Touched, &Payment, &Dispute)> = Vec::new();
+    for (id, touch) in &touched {
+        let fresh = begun.get(&touch.payment).map(|(payment, _)| payment);
+        if let Some(payment) = fresh.or_else(|| going.get(&touch.payment))
+            && let Some((_, dispute)) = payment.dispute(*id)
+        {
+            written.push((touch, payment, dispute));
+        }
+    }
+    expect_rows("disputes", touched.len(), written.len() as u64)?;
+    sqlx::query(
+        "INSERT INTO disputes (id, payment_id, merchant_id, currency, amount, reason, status, respond_by, evidence,
+                               reopened, created_at, updated_at, position)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+                              $8::timestamptz[], $9::text[], $10::boolean[], $11::timestamptz[],
+                              $12::timestamptz[], $13::bigint[])
+         ON CONFLICT (id) DO UPDATE
+         SET status = excluded.status, respond_by = excluded.respond_by,
+             evidence = coalesce(excluded.evidence, disputes.evidence), reopened = excluded.reopened,
+             updated_at = excluded.updated_at, position = excluded.position",
+    )
+    .bind(written.iter().map(|(.., dispute)| dispute.id.to_string()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(_, payment, _)| payment.id.to_string()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(_, payment, _)| payment.details.merchant_id.to_string()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(_, payment, _)| payment.currency().to_string()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.amount).collect::<Vec<_>>())
+    .bind(written.iter().map(|(touched, ..)| touched.reason.as_deref()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.status.name()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.respond_by.get()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(touched, ..)| touched.evidence.as_deref()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.reopened).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.stamp.created_at.get()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.stamp.updated_at.get()).collect::<Vec<_>>())
+    .bind(written.iter().map(|(.., dispute)| dispute.stamp.position.cast_signed()).collect::<Vec<_>>())
     .execute(tables)
     .await?;
     Ok(())

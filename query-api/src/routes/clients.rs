@@ -16,7 +16,7 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use super::cards::Card;
-use super::{PageParameters, READERS};
+use super::{PageParameters, READERS, push_page};
 use crate::accounts::{Balances, CLIENTS, Totals, total};
 use crate::answer::{json, moment};
 use crate::asked::{Asked, id};
@@ -102,11 +102,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let (page, wanted) = asked.read(ROLES, Page::<ClientId>::read)?;
     let mut snapshot = api.snapshot(Model::ClientAccount, &[], wanted).await?;
     let mut query = select();
-    if let Some(after) = page.after {
-        query.push(" AND id < ").push_bind(after.to_string());
-    }
-    snapshot.push_not_parked(&mut query, "id");
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    push_page(&mut query, &page, &snapshot, "id");
     let clients = fetch(&mut snapshot, &mut query, &asked).await?;
     asked.answer(snapshot.position, &List::of(clients, &page, |client| client.id.clone()))
 }

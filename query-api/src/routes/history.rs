@@ -19,7 +19,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PageParameters, READERS, READERS_AND_MERCHANT};
+use super::{PageParameters, READERS, READERS_AND_MERCHANT, currency};
 use crate::accounts::{Accounts, CLIENTS, MERCHANTS};
 use crate::answer::{at, decimal, moment};
 use crate::asked::{Asked, id};
@@ -147,8 +147,7 @@ impl Filter {
             found.copied().ok_or(FieldCode::InvalidFormat)
         };
         Self {
-            currency: parameters
-                .parsed("currency", |code| code.parse().map_err(|_| FieldCode::UnsupportedCurrency)),
+            currency: currency(parameters, "currency"),
             account: parameters.parsed("account", account),
             from: parameters.timestamp("from"),
             to: parameters.timestamp("to"),

@@ -1,5 +1,7 @@
 //! Merchants: their settings, and what they have.
 
+use std::collections::BTreeMap;
+
 use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
@@ -13,7 +15,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
-use super::{PageParameters, READERS_AND_MERCHANT};
+use super::{PageParameters, READERS_AND_MERCHANT, push_equal, push_page};
 use crate::accounts::{Balances, MERCHANTS, Totals, total};
 use crate::answer::{MoneySchema, json, moment};
 use crate::asked::{Asked, id};
@@ -85,16 +87,15 @@ struct MerchantBalance {
 }
 
 impl MerchantBalance {
-    fn of((currency, totals): (String, Totals)) -> Self {
-        let total = |account| total(&totals, account);
+    fn of(currency: String, totals: &Totals, paid_out: i64) -> Self {
+        let total = |account| total(totals, account);
         Self {
             currency,
             pending: total("pending"),
             available: total("available"),
             reserved: total("reserved"),
             in_transit: total("in_transit"),
-            // No event of this version pays anything out.
-            paid_out: 0,
+            paid_out,
         }
     }
 }
@@ -126,14 +127,8 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let (page, wanted) = asked.read(READERS_AND_MERCHANT, Page::<MerchantId>::read)?;
     let mut snapshot = api.snapshot(Model::MerchantAccount, &[], wanted).await?;
     let mut query = select();
-    if let Some(own) = asked.merchant() {
-        query.push(" AND id = ").push_bind(own.to_string());
-    }
-    if let Some(after) = page.after {
-        query.push(" AND id < ").push_bind(after.to_string());
-    }
-    snapshot.push_not_parked(&mut query, "id");
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    push_equal(&mut query, [("id", asked.merchant().map(String::from))]);
+    push_page(&mut query, &page, &snapshot, "id");
     let merchants = fetch(&mut snapshot, &mut query).await?;
     asked.answer(snapshot.position, &List::of(merchants, &page, |merchant| merchant.id.clone()))
 }
@@ -177,8 +172,34 @@ pub(crate) async fn balances(
         api.snapshot(MERCHANTS.model, &[&merchant], wanted.max(position.unwrap_or_default())).await?;
     MERCHANTS.expect_owner(&mut snapshot, &merchant).await?;
     let balances = MERCHANTS.balances(&mut snapshot, &merchant, position).await?;
-    let balances = balances.into_iter().map(MerchantBalance::of).collect();
+    let paid_out = paid_out(&mut snapshot, &merchant, position).await?;
+    let balance = |(currency, totals): (String, Totals)| {
+        let paid_out = paid_out.get(&currency).copied().unwrap_or_default();
+        MerchantBalance::of(currency, &totals, paid_out)
+    };
+    let balances = balances.into_iter().map(balance).collect();
     asked.answer(snapshot.position, &Balances::of(balances, past))
+}
+
+/// Returns what was paid out to a merchant after a position, per currency; now, without one.
+async fn paid_out(
+    snapshot: &mut Snapshot,
+    merchant: &str,
+    position: Option<u64>,
+) -> Result<BTreeMap<String, i64>, ApiError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT kept.currency, last.paid_out_after
+         FROM merchant_balances AS kept CROSS JOIN LATERAL (
+             SELECT paid_out_after FROM merchant_paid_out AS entry
+             WHERE entry.merchant_id = kept.merchant_id AND entry.currency = kept.currency AND entry.position <= $2
+             ORDER BY entry.position DESC LIMIT 1
+         ) AS last WHERE kept.merchant_id = $1",
+    )
+    .bind(merchant)
+    .bind(position.map_or(i64::MAX, u64::cast_signed))
+    .fetch_all(&mut *snapshot.transaction)
+    .await?;
+    Ok(rows.into_iter().collect())
 }
 
 fn select() -> QueryBuilder<Postgres> {

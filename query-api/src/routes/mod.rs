@@ -3,27 +3,39 @@
 mod api_keys;
 mod cards;
 mod clients;
+mod disputes;
 mod events;
 mod explain;
+mod fx_rates;
 mod history;
 mod house;
 mod merchants;
 mod notifications;
 mod payments;
+mod payouts;
 mod projections;
+mod settlements;
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use api_kit::fields::FieldCode;
+use api_kit::page::Page;
 use api_kit::problem::Problem;
+use api_kit::query_string::Parameters;
 use api_kit::service;
 use axum::Router;
+use ledger_core::Currency;
 use ledger_core::api_key::Role;
+use sqlx::{Postgres, QueryBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::MoneySchema;
+use crate::read_model::Snapshot;
 use crate::service::QueryApi;
 
 /// Everyone who reads figures of any client and merchant.
@@ -58,6 +70,47 @@ struct PageParameters {
     cursor: Option<String>,
 }
 
+/// The longest reference.
+const REFERENCE_MAX: usize = 255;
+
+/// Takes a currency.
+fn currency(parameters: &mut Parameters, name: &str) -> Option<Currency> {
+    parameters.parsed(name, |code| code.parse().map_err(|_| FieldCode::UnsupportedCurrency))
+}
+
+/// Takes one of the statuses that an object can have.
+fn status(parameters: &mut Parameters, known: &[&'static str]) -> Option<&'static str> {
+    parameters.parsed("status", |text| {
+        known.iter().find(|status| **status == text).copied().ok_or(FieldCode::InvalidFormat)
+    })
+}
+
+/// Asks for rows that have these values, as far as there are any.
+fn push_equal<const N: usize>(
+    query: &mut QueryBuilder<Postgres>,
+    values: [(&'static str, Option<String>); N],
+) {
+    for (column, value) in values {
+        if let Some(value) = value {
+            query.push(" AND ").push(column).push(" = ").push_bind(value);
+        }
+    }
+}
+
+/// Asks for a page of rows, newest first by their ids, without those whose keys stand still.
+fn push_page<K: Display + FromStr>(
+    query: &mut QueryBuilder<Postgres>,
+    page: &Page<K>,
+    snapshot: &Snapshot,
+    parked_by: &'static str,
+) {
+    if let Some(after) = &page.after {
+        query.push(" AND id < ").push_bind(after.to_string());
+    }
+    snapshot.push_not_parked(query, parked_by);
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+}
+
 /// Assembles the service.
 pub(crate) fn router(api: QueryApi) -> Router {
     let mut document = Document::openapi();
@@ -79,6 +132,14 @@ pub(crate) fn router(api: QueryApi) -> Router {
         .routes(routes!(payments::show))
         .routes(routes!(payments::events))
         .routes(routes!(payments::refunds))
+        .routes(routes!(disputes::list))
+        .routes(routes!(disputes::show))
+        .routes(routes!(settlements::list))
+        .routes(routes!(settlements::show))
+        .routes(routes!(settlements::items))
+        .routes(routes!(payouts::list))
+        .routes(routes!(payouts::show))
+        .routes(routes!(fx_rates::list))
         .routes(routes!(cards::show))
         .routes(routes!(api_keys::list))
         .routes(routes!(notifications::list))

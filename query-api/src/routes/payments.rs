@@ -1,6 +1,5 @@
 //! Payments: found by filters, with their events and refunds.
 
-use api_kit::fields::FieldCode;
 use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use api_kit::query_string::Parameters;
@@ -15,7 +14,7 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::events::envelopes;
-use super::{PageParameters, READERS_AND_MERCHANT};
+use super::{PageParameters, READERS_AND_MERCHANT, REFERENCE_MAX, currency, push_equal, push_page, status};
 use crate::answer::{MoneySchema, at, json, moment};
 use crate::asked::{Asked, id};
 use crate::read_model::{Model, Snapshot};
@@ -33,9 +32,6 @@ const STATUSES: [&str; 9] = [
     "voided",
     "authorized",
 ];
-
-/// The longest reference.
-const REFERENCE_MAX: usize = 255;
 
 /// A payment. What a decline does not know is null.
 #[derive(Serialize, ToSchema)]
@@ -69,8 +65,8 @@ struct Payment {
     /// Taken minus given back.
     #[schema(value_type = MoneySchema)]
     fee: Money,
-    /// What funds it in another currency; null if its own does.
-    funding: Option<Value>,
+    /// What pays for it in another currency; null if its own does.
+    funding: Option<Funding>,
     card: PaymentCard,
     /// automatic or manual.
     capture: String,
@@ -86,6 +82,18 @@ struct Payment {
     #[schema(value_type = String)]
     updated_at: Timestamp,
     position: u64,
+}
+
+/// What a payment costs in the currency that pays, in that currency's minor units.
+#[derive(Serialize, ToSchema)]
+struct Funding {
+    currency: String,
+    /// Major units of the payment's currency per major unit of this one; recorded at the authorization.
+    rate: String,
+    /// What is held now.
+    held: i64,
+    captured: i64,
+    refunded: i64,
 }
 
 /// The card of a payment.
@@ -111,7 +119,14 @@ struct PaymentRow {
     captured: i64,
     released: i64,
     refunded: i64,
+    disputed: i64,
+    charged_back: i64,
     fee: i64,
+    funding_currency: Option<String>,
+    funding_rate: Option<String>,
+    funding_held: Option<i64>,
+    funding_captured: Option<i64>,
+    funding_refunded: Option<i64>,
     card_id: Option<String>,
     card_brand: Option<String>,
     card_last4: String,
@@ -128,8 +143,27 @@ struct PaymentRow {
     position: i64,
 }
 
+impl PaymentRow {
+    /// All of the columns have values, or none.
+    fn funding(&self) -> Option<Funding> {
+        Some(Funding {
+            currency: self.funding_currency.clone()?,
+            rate: self.funding_rate.clone()?,
+            held: self.funding_held?,
+            captured: self.funding_captured?,
+            refunded: self.funding_refunded?,
+        })
+    }
+
+    const fn refundable(&self) -> i64 {
+        let kept = self.captured.saturating_sub(self.refunded).saturating_sub(self.charged_back);
+        kept.saturating_sub(self.disputed)
+    }
+}
+
 impl Payment {
     fn of(row: PaymentRow) -> Result<Self, ApiError> {
+        let (funding, refundable) = (row.funding(), row.refundable());
         let currency = Currency::try_from(row.currency).map_err(ApiError::internal)?;
         let money = |amount| Money::new(amount, currency);
         Ok(Self {
@@ -142,13 +176,12 @@ impl Payment {
             captured: money(row.captured),
             released: money(row.released),
             refunded: money(row.refunded),
-            // Disputes come with their own events; until then nothing is disputed.
-            disputed: money(0),
-            charged_back: money(0),
+            disputed: money(row.disputed),
+            charged_back: money(row.charged_back),
             capturable: money(row.authorized.saturating_sub(row.captured).saturating_sub(row.released)),
-            refundable: money(row.captured.saturating_sub(row.refunded)),
+            refundable: money(refundable),
             fee: money(row.fee),
-            funding: None,
+            funding,
             card: PaymentCard {
                 id: row.card_id,
                 brand: row.card_brand,
@@ -206,14 +239,11 @@ struct FilterParameters {
 
 impl Filter {
     fn read(parameters: &mut Parameters) -> Self {
-        let status =
-            |text: &str| STATUSES.into_iter().find(|status| *status == text).ok_or(FieldCode::InvalidFormat);
         Self {
-            status: parameters.parsed("status", status),
+            status: status(parameters, &STATUSES),
             merchant_id: parameters.value("merchant_id"),
             client_id: parameters.value("client_id"),
-            currency: parameters
-                .parsed("currency", |code| code.parse().map_err(|_| FieldCode::UnsupportedCurrency)),
+            currency: currency(parameters, "currency"),
             reference: parameters.text("reference", REFERENCE_MAX),
             created_from: parameters.timestamp("created_from"),
             created_to: parameters.timestamp("created_to"),
@@ -223,18 +253,16 @@ impl Filter {
     }
 
     fn push(self, query: &mut QueryBuilder<Postgres>) {
-        let text = [
-            (" AND status = ", self.status.map(str::to_owned)),
-            (" AND merchant_id = ", self.merchant_id.map(String::from)),
-            (" AND client_id = ", self.client_id.map(String::from)),
-            (" AND currency = ", self.currency.map(String::from)),
-            (" AND reference = ", self.reference),
-        ];
-        for (condition, value) in text {
-            if let Some(value) = value {
-                query.push(condition).push_bind(value);
-            }
-        }
+        push_equal(
+            query,
+            [
+                ("status", self.status.map(str::to_owned)),
+                ("merchant_id", self.merchant_id.map(String::from)),
+                ("client_id", self.client_id.map(String::from)),
+                ("currency", self.currency.map(String::from)),
+                ("reference", self.reference),
+            ],
+        );
         let times = [(" AND created_at >= ", self.created_from), (" AND created_at < ", self.created_to)];
         for (condition, value) in times {
             if let Some(value) = value {
@@ -261,15 +289,9 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     })?;
     let mut snapshot = api.snapshot(Model::Payment, &[], wanted).await?;
     let mut query = select();
-    if let Some(own) = asked.merchant() {
-        query.push(" AND merchant_id = ").push_bind(own.to_string());
-    }
+    push_equal(&mut query, [("merchant_id", asked.merchant().map(String::from))]);
     filter.push(&mut query);
-    if let Some(after) = page.after {
-        query.push(" AND id < ").push_bind(after.to_string());
-    }
-    snapshot.push_not_parked(&mut query, "id");
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
+    push_page(&mut query, &page, &snapshot, "id");
     let payments = fetch(&mut snapshot, &mut query).await?;
     asked.answer(snapshot.position, &List::of(payments, &page, |payment| payment.id.clone()))
 }
@@ -373,9 +395,10 @@ pub(crate) async fn events(
 
 fn select() -> QueryBuilder<Postgres> {
     QueryBuilder::new(
-        "SELECT id, merchant_id, client_id, status, currency, amount, authorized, captured, released, refunded, fee,
-                card_id, card_brand, card_last4, exp_month, exp_year, capture, reference, description, metadata,
-                decline_code, expires_at, created_at, updated_at, position
+        "SELECT id, merchant_id, client_id, status, currency, amount, authorized, captured, released, refunded,
+                disputed, charged_back, fee, funding_currency, funding_rate, funding_held, funding_captured,
+                funding_refunded, card_id, card_brand, card_last4, exp_month, exp_year, capture, reference,
+                description, metadata, decline_code, expires_at, created_at, updated_at, position
          FROM payments WHERE true",
     )
 }
