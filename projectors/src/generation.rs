@@ -1,4 +1,5 @@
-//! Generations of read models: each has its tables in a schema of its own, and one of a name is live.
+//! Generations of read models: each has its tables in a schema of its own, and one of a name is live. Tables
+//! that another version of the program has made are of another shape, and left alone.
 
 use event_store::migrate::{DatabaseRole, identifier};
 use event_store::read_model::ReadModel;
@@ -60,7 +61,9 @@ pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Resu
             Some((_, true)) => continue,
             Some((number, false)) => {
                 tracing::info!(projection = model.name, "folded anew: another version has made its tables");
-                let retire = "UPDATE projections SET active = false WHERE name = $1 AND active";
+                let retire = "UPDATE projections SET active = false, status = 'stopped',
+                                  last_error = 'another version has made its tables'
+                              WHERE name = $1 AND active";
                 sqlx::query(retire).bind(model.name).execute(&mut *work).await?;
                 replaced.push(Generation { name: model.name, number });
             }

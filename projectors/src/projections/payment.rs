@@ -500,3 +500,76 @@ async fn write_disputes(
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::event::{EvidenceSubmitted, PaymentDisputed};
+    use ledger_core::journal::JournalEntry;
+
+    use super::*;
+    use crate::testing::{client, eur, event, merchant, payment};
+
+    /// So much of a payment in EUR, paid in USD at 0.9 EUR per USD.
+    fn paid_in_dollars(authorized: i64, captured: i64, released: i64) -> Amounts {
+        let funding = Funding { currency: "USD".parse().unwrap(), rate: "0.9".parse().unwrap() };
+        Amounts {
+            purse: Purse { client_id: client(1), currency: eur(0).currency, funding: Some(funding) },
+            expires_at: "2026-12-01T08:00:00Z".parse().unwrap(),
+            warned: false,
+            expired: false,
+            authorized,
+            captured,
+            released,
+            refunded: 0,
+            charged_back: 0,
+            fee_taken: 0,
+            fee_returned: 0,
+            refunded_to_purse: 0,
+            disputes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_another_currency_pays_is_a_difference_of_totals() {
+        let funded = |amounts: &Amounts| {
+            let funded = Funded::of(amounts).unwrap();
+            (funded.held, funded.captured)
+        };
+        // 1.00 EUR are 1.12 USD, rounded up; 0.50 EUR are 0.56 USD.
+        assert_eq!(funded(&paid_in_dollars(100, 0, 0)), (112, 0));
+        assert_eq!(funded(&paid_in_dollars(100, 50, 0)), (56, 56));
+        assert_eq!(funded(&paid_in_dollars(100, 50, 50)), (0, 56));
+        assert_eq!(funded(&paid_in_dollars(100, 100, 0)), (0, 112));
+        let mut own = paid_in_dollars(100, 0, 0);
+        own.purse.funding = None;
+        assert!(Funded::of(&own).is_none());
+    }
+
+    #[test]
+    fn a_disputes_events_are_one_row() {
+        let (id, other) = (DisputeId::new(Uuid::from_u128(1)), DisputeId::new(Uuid::from_u128(2)));
+        let opened = |dispute_id, reason: &str| {
+            let opened = PaymentDisputed {
+                merchant_id: merchant(1),
+                client_id: client(1),
+                dispute_id,
+                amount: eur(5),
+                reason: Reason::Machine(reason.to_owned()),
+                respond_by: "2026-12-08T08:00:00Z".parse().unwrap(),
+            };
+            event(1, payment(1), Event::PaymentDisputed(opened), JournalEntry::none())
+        };
+        let text = ledger_core::personal::Sealed { subject: payment(1), boxed: String::new() };
+        let (merchant_id, client_id) = (merchant(1), client(1));
+        let evidence = EvidenceSubmitted { merchant_id, client_id, dispute_id: id, text };
+        let evidence = Event::PaymentDisputeEvidenceSubmitted(evidence);
+        let events = [
+            opened(id, "fraud"),
+            opened(other, "duplicate"),
+            event(3, payment(1), evidence, JournalEntry::none()),
+        ];
+        let touched = touched(&events.iter().collect::<Vec<_>>());
+        let reasons: Vec<_> = touched.values().map(|of| of.reason.as_deref()).collect();
+        assert_eq!(reasons, [Some("fraud"), Some("duplicate")]);
+    }
+}
