@@ -18,6 +18,8 @@ pub(super) struct Balance {
     pub(super) drawn: i128,
     /// Unsettled captures by the day from which they can be settled.
     pub(super) unsettled: BTreeMap<NaiveDate, Captures>,
+    /// The day of the first of each day's unsettled captures.
+    pub(super) captured_on: BTreeMap<NaiveDate, NaiveDate>,
     /// What payouts brought to the bank and did not come back.
     pub(super) paid_out: i128,
     /// How many events have changed this.
@@ -67,6 +69,18 @@ impl Balance {
             self.version += 1;
             self.position = position;
         }
+    }
+
+    /// Notes a capture of today under the day from which it can be settled.
+    pub(super) fn note_capture(&mut self, day: NaiveDate, capture: &Captures, today: NaiveDate) {
+        self.unsettled.entry(day).or_default().add(capture);
+        self.captured_on.entry(day).or_insert(today);
+    }
+
+    /// Forgets what a settlement through a day took.
+    pub(super) fn settle(&mut self, through: NaiveDate) {
+        self.unsettled.retain(|day, _| *day > through);
+        self.captured_on.retain(|day, _| *day > through);
     }
 
     /// Sums up what a settlement through a day takes.
@@ -134,7 +148,7 @@ mod tests {
     }
 
     fn captured(balance: &mut Balance, n: u32, gross: i128, fees: i128) {
-        balance.unsettled.entry(day(n)).or_default().add(&Captures { count: 1, gross, fees });
+        balance.note_capture(day(n), &Captures { count: 1, gross, fees }, day(0));
     }
 
     #[test]
@@ -143,6 +157,9 @@ mod tests {
         (0..40).for_each(|n| captured(&mut balance, n, 10, 1));
         assert_eq!(balance.due(day(9)), Captures { count: 10, gross: 100, fees: 10 });
         assert_eq!(balance.due(day(9)).net(), 90);
+        balance.settle(day(9));
+        assert_eq!(balance.due(day(9)), Captures::default());
+        assert_eq!(balance.due(day(39)).count, 30);
     }
 
     #[test]

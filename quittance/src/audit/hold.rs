@@ -15,7 +15,7 @@ use super::payment::{Approved, Found, minor};
 use super::subject::Form;
 
 /// How long before its end it is told that an authorization expires, in days.
-const WARNING_DAYS: i64 = 1;
+pub(super) const WARNING_DAYS: i64 = 1;
 
 impl Ledger {
     pub(super) fn payment_captured(
@@ -57,7 +57,7 @@ impl Ledger {
         // Noted as the event has it, like the postings: one finding, not one at every balance after it.
         let captures = Captures { count: 1, gross: amount, fees: fee };
         let balance = self.change(Holder::Merchant(merchant), currency, event.position);
-        balance.unsettled.entry(settles_on).or_default().add(&captures);
+        balance.note_capture(settles_on, &captures, event.at.day());
         self.totals(id, event.position, |totals| {
             totals.captured += amount;
             totals.released += released;

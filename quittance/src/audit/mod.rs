@@ -99,7 +99,7 @@ pub async fn verify(options: VerifyOptions) -> anyhow::Result<Report> {
             None => {
                 let key = format!("name {}", model.name());
                 let place = Place::Row { table: "projections".to_owned(), key };
-                missing.note(place, "row", "an active generation", "none");
+                missing.note(place, "row", "an active generation of this version's tables", "none");
             }
         }
     }

@@ -45,7 +45,7 @@ impl Ledger {
         ] {
             check.same(name, Money::new(expected, currency).to_string(), found.to_string());
         }
-        balance.unsettled.retain(|day, _| *day > through_day);
+        balance.settle(through_day);
         balance.drawn -= absorbed.minor;
         let [debit, credit] =
             [Purpose::Pending, Purpose::Available].map(|at| Account::merchant(merchant, at));

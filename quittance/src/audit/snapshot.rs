@@ -48,7 +48,8 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Reads the active generation of a read model, at its checkpoint; `None` if there is none.
+    /// Reads the active generation of a read model, at its checkpoint; `None` if there is none that this
+    /// version of the program knows.
     pub(super) async fn of_read_model(
         connection: &mut PgConnection,
         model: &'static dyn Model,
@@ -75,9 +76,13 @@ impl Snapshot {
             let checkpoint = (position.unsigned_abs(), leaf_hash);
             let parked = parked.into_iter().map(|(key,)| key).collect();
             let mut snapshot = Self::new(model, Some(schema), checkpoint, parked, personal);
-            snapshot.load(connection).await?;
-            found = Some(snapshot);
+            match snapshot.load(connection).await {
+                Ok(()) => found = Some(snapshot),
+                Err(error) if is_of_another_version(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
+        // After an error this rolls back.
         end(connection).await?;
         Ok(found)
     }
@@ -144,6 +149,13 @@ impl Snapshot {
     fn place(&self) -> Place {
         Place::Row { table: self.model.name().to_owned(), key: String::new() }
     }
+}
+
+/// Tells whether tables or columns are not there: a generation that another version of the program made.
+fn is_of_another_version(error: &anyhow::Error) -> bool {
+    let failed = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    let code = failed.and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(code.as_ref(), "42703" | "42P01"))
 }
 
 /// Begins a transaction that sees one state of the database, and is not cut off while it is read.

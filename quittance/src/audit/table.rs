@@ -41,6 +41,8 @@ pub(super) struct Shape {
 pub(super) enum ParkedBy {
     /// In a column of the row.
     Column(usize),
+    /// In the first of two columns, or in the second where that is NULL.
+    FirstOf(usize, usize),
     /// One key parks all rows.
     Key(&'static str),
 }
@@ -151,6 +153,7 @@ impl Table {
     fn is_parked(&self, cells: &[Cell<'_>]) -> bool {
         let key = match self.shape.parked_by {
             ParkedBy::Column(at) => cells[at].as_deref(),
+            ParkedBy::FirstOf(at, other) => cells[at].as_deref().or(cells[other].as_deref()),
             ParkedBy::Key(key) => Some(key),
         };
         key.is_some_and(|key| self.parked.contains(key))

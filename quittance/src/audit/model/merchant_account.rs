@@ -1,4 +1,4 @@
-//! `merchant-account`: merchants, their balances, and one entry per posting.
+//! `merchant-account`: merchants, their balances, one entry per posting, and what was paid out.
 
 use ledger_core::ids::StreamId;
 use serde_json::Value;
@@ -7,13 +7,15 @@ use super::Model;
 use crate::audit::account::{Holder, Purpose};
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
+use crate::audit::payout::Payout;
 use crate::audit::table::{Kind, ParkedBy, Shape, Table, json, of, text};
 
 const MERCHANTS: usize = 0;
 const BALANCES: usize = 1;
 const ENTRIES: usize = 2;
+const PAID_OUT: usize = 3;
 
-static SHAPES: [Shape; 3] = [
+static SHAPES: [Shape; 4] = [
     Shape {
         name: "merchants",
         columns: &[
@@ -60,6 +62,17 @@ static SHAPES: [Shape; 3] = [
         key: 3,
         parked_by: ParkedBy::Column(0),
     },
+    Shape {
+        name: "merchant_paid_out",
+        columns: &[
+            ("merchant_id", Kind::Plain),
+            ("currency", Kind::Plain),
+            ("position", Kind::Plain),
+            ("paid_out_after", Kind::Plain),
+        ],
+        key: 3,
+        parked_by: ParkedBy::Column(0),
+    },
 ];
 
 /// The model.
@@ -74,9 +87,17 @@ impl Model for MerchantAccount {
         &SHAPES
     }
 
-    fn observe(&self, event: &Event, effects: &[Effect], _: &Ledger, tables: &mut [Table]) {
+    fn observe(&self, event: &Event, effects: &[Effect], ledger: &Ledger, tables: &mut [Table]) {
         let is_merchants = |effect: &&Effect| matches!(effect.holder, Holder::Merchant(_));
         super::expect_entries(event, effects.iter().filter(is_merchants), &mut tables[ENTRIES]);
+        if matches!(event.kind.as_str(), "payout.paid" | "payout.returned")
+            && let StreamId::Payout(id) = event.stream
+            && let Some(Payout { merchant, amount, .. }) = ledger.payouts.get(&id)
+            && let Some(balance) = ledger.balances.get(&(Holder::Merchant(*merchant), amount.currency))
+        {
+            let cells = [of(merchant), of(amount.currency), of(event.position), of(balance.paid_out)];
+            tables[PAID_OUT].expect(&cells);
+        }
     }
 
     fn close(&self, ledger: &Ledger, tables: &mut [Table]) {

@@ -2,10 +2,14 @@
 //! them. None of this calls the code that writes those rows.
 
 mod client_account;
+mod deadlines;
+mod fx_rate;
 mod house_account;
 mod merchant_account;
 mod notification;
 mod payment;
+mod payout;
+mod settlement;
 mod write_side;
 
 use super::event::Event;
@@ -31,12 +35,16 @@ pub(super) trait Model: Sync {
 pub(super) static WRITE_SIDE: &dyn Model = &write_side::WriteSide;
 
 /// The read models.
-pub(super) static READ_MODELS: [&dyn Model; 5] = [
+pub(super) static READ_MODELS: [&dyn Model; 9] = [
     &client_account::ClientAccount,
     &merchant_account::MerchantAccount,
     &house_account::HouseAccount,
     &payment::Payments,
+    &settlement::Settlements,
+    &payout::Payouts,
+    &fx_rate::FxRates,
     &notification::Notifications,
+    &deadlines::Deadlines,
 ];
 
 /// Expects the entries of an event's postings; clients' and merchants' have the same columns.

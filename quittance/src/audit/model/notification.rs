@@ -15,13 +15,28 @@ const FACTS: &[(&str, &[&str])] = &[
     ("card.issued", &["brand", "last4"]),
     ("client.deposited", &["amount"]),
     ("client.withdrawn", &["amount"]),
+    ("merchant.balance_written_off", &["amount"]),
+    ("merchant.deposited", &["amount"]),
     ("merchant.opened", &["fee_version"]),
     ("merchant.settings_changed", &["fee_version"]),
+    ("payment.authorization_expiring", &["expires_at", "capturable"]),
+    ("payment.authorization_incremented", &["amount"]),
     ("payment.authorized", &["amount", "reference", "brand", "last4", "expires_at"]),
     ("payment.captured", &["amount", "fee", "released", "settles_on"]),
     ("payment.declined", &["amount", "reference", "brand", "last4", "decline_code"]),
+    ("payment.dispute_evidence_submitted", &["dispute_id"]),
+    ("payment.dispute_lost", &["dispute_id", "amount"]),
+    ("payment.dispute_reopened", &["dispute_id", "amount", "respond_by"]),
+    ("payment.dispute_won", &["dispute_id", "amount"]),
+    ("payment.disputed", &["dispute_id", "amount", "respond_by"]),
+    ("payment.expired", &["amount"]),
     ("payment.refunded", &["refund_id", "amount", "fee_returned"]),
     ("payment.voided", &["amount"]),
+    ("payout.failed", &["amount"]),
+    ("payout.paid", &["amount"]),
+    ("payout.requested", &["amount", "reference"]),
+    ("payout.returned", &["amount"]),
+    ("settlement.closed", &["through_day", "count", "gross", "fees", "absorbed", "amount"]),
 ];
 
 static SHAPES: [Shape; 1] = [Shape {
@@ -68,7 +83,7 @@ impl Model for Notifications {
     fn close(&self, _: &Ledger, _: &mut [Table]) {}
 }
 
-/// Names the client and the merchant that an event concerns; API keys concern nobody.
+/// Names the client and the merchant that an event concerns; API keys and rates concern nobody.
 fn recipients(event: &Event) -> BTreeSet<String> {
     match event.stream {
         StreamId::Key(_) | StreamId::FxPair(..) => BTreeSet::new(),
@@ -91,5 +106,12 @@ fn facts(event: &Event) -> Value {
         let value = data.get(*name).or_else(|| card?.get(*name))?;
         Some(((*name).to_owned(), value.clone()))
     };
-    Value::Object(names.iter().filter_map(fact).collect())
+    // What has no other name in the event than its stream's.
+    let own = match event.stream {
+        StreamId::Settlement(_) => Some("settlement_id"),
+        StreamId::Payout(_) => Some("payout_id"),
+        _ => None,
+    };
+    let own = own.map(|name| (name.to_owned(), Value::from(event.stream.to_string())));
+    Value::Object(names.iter().filter_map(fact).chain(own).collect())
 }

@@ -1,18 +1,19 @@
-//! `payment`: one row a payment, and one a refund.
+//! `payment`: one row a payment, one a refund, and one a dispute.
 
 use ledger_core::ids::StreamId;
 
 use super::Model;
 use crate::audit::event::Event;
 use crate::audit::ledger::{Effect, Ledger};
-use crate::audit::payment::{Payment, Standing};
+use crate::audit::payment::{Approved, Payment, Standing};
 use crate::audit::refund::Refund;
 use crate::audit::table::{Kind, ParkedBy, Shape, Table, maybe, of, text};
 
 const PAYMENTS: usize = 0;
 const REFUNDS: usize = 1;
+const DISPUTES: usize = 2;
 
-static SHAPES: [Shape; 2] = [
+static SHAPES: [Shape; 3] = [
     Shape {
         name: "payments",
         columns: &[
@@ -26,7 +27,14 @@ static SHAPES: [Shape; 2] = [
             ("captured", Kind::Plain),
             ("released", Kind::Plain),
             ("refunded", Kind::Plain),
+            ("disputed", Kind::Plain),
+            ("charged_back", Kind::Plain),
             ("fee", Kind::Plain),
+            ("funding_currency", Kind::Plain),
+            ("funding_rate", Kind::Plain),
+            ("funding_held", Kind::Plain),
+            ("funding_captured", Kind::Plain),
+            ("funding_refunded", Kind::Plain),
             ("card_id", Kind::Plain),
             ("card_brand", Kind::Plain),
             ("card_last4", Kind::Plain),
@@ -54,6 +62,26 @@ static SHAPES: [Shape; 2] = [
             ("amount", Kind::Plain),
             ("reason", Kind::Personal),
             ("created_at", Kind::Moment),
+            ("position", Kind::Plain),
+        ],
+        key: 1,
+        parked_by: ParkedBy::Column(1),
+    },
+    Shape {
+        name: "disputes",
+        columns: &[
+            ("id", Kind::Plain),
+            ("payment_id", Kind::Plain),
+            ("merchant_id", Kind::Plain),
+            ("currency", Kind::Plain),
+            ("amount", Kind::Plain),
+            ("reason", Kind::Personal),
+            ("status", Kind::Plain),
+            ("respond_by", Kind::Moment),
+            ("evidence", Kind::Personal),
+            ("reopened", Kind::Plain),
+            ("created_at", Kind::Moment),
+            ("updated_at", Kind::Moment),
             ("position", Kind::Plain),
         ],
         key: 1,
@@ -97,7 +125,9 @@ impl Model for Payments {
                 Standing::Approved(approved) => (Some(&**approved), None),
                 Standing::Declined(code) => (None, Some(*code)),
             };
-            let amount = |of: fn(&crate::audit::payment::Approved) -> i128| approved.map_or(0, of);
+            let amount = |of: fn(&Approved) -> i128| approved.map_or(0, of);
+            let funded = approved.and_then(|totals| Some((totals, totals.funding?)));
+            let funding = |of: fn(&Approved) -> i128| funded.map(|(totals, _)| of(totals));
             tables[PAYMENTS].expect(&[
                 of(id),
                 of(details.merchant),
@@ -109,7 +139,14 @@ impl Model for Payments {
                 of(amount(|totals| totals.captured)),
                 of(amount(|totals| totals.released)),
                 of(amount(|totals| totals.refunded)),
+                of(amount(|totals| totals.disputed)),
+                of(amount(|totals| totals.charged_back)),
                 of(amount(|totals| totals.fee_taken - totals.fee_returned)),
+                funded.and_then(|(_, by)| of(by.currency)),
+                funded.and_then(|(_, by)| of(by.rate)),
+                funding(|totals| totals.leg(totals.captured, totals.capturable()).minor).and_then(of),
+                funding(|totals| totals.cost(totals.captured)).and_then(of),
+                funding(|totals| totals.refunded_paying).and_then(of),
                 details.card.and_then(of),
                 maybe(details.face.brand),
                 text(&*details.face.last4),
@@ -124,6 +161,24 @@ impl Model for Payments {
                 of(stamp.created_at),
                 of(stamp.updated_at),
                 of(stamp.position),
+            ]);
+        }
+        for (id, dispute) in &ledger.disputes {
+            let Some(payment) = ledger.payments.get(&dispute.payment) else { continue };
+            tables[DISPUTES].expect(&[
+                of(id),
+                of(dispute.payment),
+                of(payment.details.merchant),
+                of(dispute.amount.currency),
+                of(dispute.amount.minor),
+                maybe(dispute.reason.as_deref()),
+                text(dispute.status.name()),
+                of(dispute.respond_by),
+                maybe(dispute.evidence.as_deref()),
+                of(dispute.reopened),
+                of(dispute.created_at),
+                of(dispute.updated_at),
+                of(dispute.position),
             ]);
         }
     }
