@@ -297,7 +297,9 @@ async fn adds_up(ledger: &TestLedger, shop: &Merchant, events: &[Value]) {
             _ => {}
         }
     }
-    let balances = ledger.get(&shop.key, &format!("/v1/merchants/{}/balances", shop.id)).await.expect(200);
+    // The scheduler may go on meanwhile.
+    let path = format!("/v1/merchants/{}/balances?at_position={}", shop.id, events.len());
+    let balances = ledger.get(&shop.key, &path).await.expect(200);
     for row in balances.body["data"].as_array().unwrap() {
         let parts =
             ["pending", "available", "reserved", "in_transit"].map(|part| row[part].as_i64().unwrap());

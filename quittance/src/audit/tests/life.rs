@@ -218,7 +218,7 @@ impl Life {
     fn settle(&mut self, who: Who, id: u128, count: usize) {
         let candidates: BTreeSet<_> =
             ["EUR", "JPY", "USD"].into_iter().map(|code| (merchant(1), currency(code))).collect();
-        let settle = Settle { id: SettlementId::new(uuid(id)), candidates, as_of: None };
+        let settle = Settle { id: SettlementId::new(uuid(id)), merchant: None, candidates, as_of: None };
         self.run(who, count, Command::Settle(settle));
     }
 
