@@ -384,6 +384,26 @@ mod tests {
     }
 
     #[test]
+    fn what_went_back_counts_before_a_refund() {
+        // f: 1, 2, 2, 3. The third yen brings nothing more, and needs no room.
+        let paid = abroad().given(pay(1, jpy(6))).given(open_dispute_part(1, 1, jpy(2))).given(lose(1, 1));
+        let full = paid.given(deposit(1, eur(BALANCE_MAX - 99_998))).then_purse("EUR", BALANCE_MAX, 0);
+        let limit = Conflict::BalanceLimitExceeded { limit: eur(BALANCE_MAX) };
+        let ledger = full.when(refund_part(1, jpy(1))).then_purse("EUR", BALANCE_MAX, 0);
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).refunded_to_purse), (0, 0));
+        let ledger = ledger.when(refund_part(1, jpy(1))).then_rejected(limit.clone());
+        // The same of a dispute that is lost.
+        let ledger = ledger.given(open_dispute_part(2, 1, jpy(1))).when(lose(2, 1)).then_rejected(limit);
+        let ledger = ledger.given(withdraw(1, eur(1))).when(refund_part(1, jpy(1)));
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).refunded_to_purse), (1, 1));
+        let ledger = ledger.given(withdraw(1, eur(1))).when(lose(2, 1));
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).refunded_to_purse), (1, 1));
+        // The sixth yen is free again.
+        let ledger = ledger.given(open_dispute(3, 1)).when(lose(3, 1)).then_purse("EUR", BALANCE_MAX, 0);
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).charged_back), (0, 4));
+    }
+
+    #[test]
     fn what_can_not_be_counted_is_not_covered() {
         let ledger = abroad()
             .given(deposit(1, eur(1_000_000)))

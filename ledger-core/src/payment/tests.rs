@@ -1,7 +1,7 @@
 //! Given, when, then: the rules of payments.
 
 use crate::card_number::Expiry;
-use crate::command::{Authorize, Command, Void};
+use crate::command::{Authorize, Command, PayoutNews, Void};
 use crate::event::{
     DeclineCode, Event, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentDetails, PaymentRefunded,
     PaymentVoided,
@@ -766,6 +766,27 @@ fn limits_that_no_request_has_do_no_harm() {
             ledger.then_rejected(not_covered(9_835, 10_000));
         }
     }
+}
+
+#[test]
+fn no_limit_lets_a_debt_pass_that_of_every_balance() {
+    let paid_out = |ledger: Ledger, n| {
+        let ledger = ledger.given(pay(n, eur(BALANCE_MAX))).settled(1);
+        ledger.given(request_payout(n, eur(BALANCE_MAX))).given(change_payout(n, PayoutNews::Paid))
+    };
+    let ledger = Ledger::shop()
+        .given(change_settings(1, |change| {
+            change.fee = Some(fee("0", &[]));
+            change.negative_limit = Some(vec![eur(i64::MAX)]);
+        }))
+        .given(deposit(1, eur(BALANCE_MAX - 10_000)));
+    let ledger = paid_out(ledger, 1).given(deposit(1, eur(BALANCE_MAX)));
+    paid_out(ledger, 2)
+        .given(refund(1))
+        .then_merchant(1, 0, -BALANCE_MAX)
+        .given(withdraw(1, eur(BALANCE_MAX)))
+        .when(refund_part(2, eur(1)))
+        .then_rejected(not_covered(0, 1));
 }
 
 #[test]
