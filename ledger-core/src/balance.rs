@@ -311,6 +311,19 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_changes_no_row_counts_in_none() {
+        let ledger =
+            Ledger::shop().given(hold(1, eur(100))).given(pay(2, eur(100))).given(open_dispute(1, 2));
+        let rows = |ledger: &Ledger| {
+            let client = ledger.state.client_balance(client(1), euro()).row;
+            (client.version, ledger.balance().row.version)
+        };
+        let before = rows(&ledger);
+        let ledger = ledger.given(submit(1, 2, "signed for")).days_later(6).given(warn(1));
+        assert_eq!(rows(&ledger), before);
+    }
+
+    #[test]
     fn currencies_are_rows_of_their_own() {
         let ledger = Ledger::shop().given(deposit(1, jpy(7)));
         let yen = ledger.state.client_balance(client(1), jpy(0).currency);

@@ -313,6 +313,16 @@ mod tests {
     }
 
     #[test]
+    fn no_currency_pays_for_itself_at_a_rate() {
+        let ledger = Ledger::shop().given(set_rate("EUR", "EUR", "2", 1));
+        ledger
+            .when(hold(1, eur(10_001)))
+            .then_not_covered()
+            .when(hold(2, eur(10_000)))
+            .then_client(1, 0, 10_000);
+    }
+
+    #[test]
     fn then_the_alphabetically_first_that_covers_it() {
         // Deposited and set in another order.
         let rich = || {
