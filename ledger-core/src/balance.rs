@@ -153,6 +153,13 @@ impl MerchantBalance {
         available >= -BALANCE_MAX && reserved <= BALANCE_MAX
     }
 
+    /// Tells whether the unsettled captures and `gross` more sum up within [`BALANCE_MAX`]: one settlement may
+    /// take them all. Their net may be far less, after fees and refunds.
+    pub fn can_settle(&self, gross: i64) -> bool {
+        let unsettled = self.unsettled.values().fold(0_i64, |sum, of_day| sum.saturating_add(of_day.gross));
+        gross <= BALANCE_MAX.saturating_sub(unsettled)
+    }
+
     /// Sums up what can be settled on a day.
     pub fn due(&self, through: Day) -> Unsettled {
         let mut due = Unsettled::default();

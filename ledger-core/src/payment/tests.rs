@@ -274,6 +274,27 @@ fn a_merchant_cannot_earn_past_the_limit() {
         .then_client(1, 10_000, 0);
 }
 
+#[test]
+fn what_one_settlement_may_take_has_the_limit_too() {
+    // All of it is fee, so nothing is pending; but a settlement tells of the gross.
+    let full = Ledger::shop()
+        .given(change_settings(1, |change| change.fee = Some(fee("100", &[]))))
+        .given(deposit(1, eur(BALANCE_MAX - 10_000)))
+        .given(pay(1, eur(BALANCE_MAX - 1)))
+        .then_merchant(1, 0, 0)
+        .given(deposit(1, eur(10_000)));
+    full.when(pay(2, eur(2)))
+        .then_rejected(past_the_limit())
+        .when(pay(2, eur(1)))
+        .then_types(["payment.authorized", "payment.captured"])
+        .given(hold(3, eur(1)))
+        .when(capture(3))
+        .then_rejected(past_the_limit())
+        .settled(1)
+        .when(capture(3))
+        .then_captured(1, 1, 0);
+}
+
 // Capture.
 
 #[test]
