@@ -153,6 +153,13 @@ impl MerchantBalance {
         available >= -BALANCE_MAX && reserved <= BALANCE_MAX
     }
 
+    /// Tells whether the unsettled captures and `gross` more sum up within [`BALANCE_MAX`]: one settlement may
+    /// take them all. Their net may be far less, after fees and refunds.
+    pub fn can_settle(&self, gross: i64) -> bool {
+        let unsettled = self.unsettled.values().fold(0_i64, |sum, of_day| sum.saturating_add(of_day.gross));
+        gross <= BALANCE_MAX.saturating_sub(unsettled)
+    }
+
     /// Sums up what can be settled on a day.
     pub fn due(&self, through: Day) -> Unsettled {
         let mut due = Unsettled::default();
@@ -308,6 +315,19 @@ mod tests {
         let row = Ledger::shop().given(pay(1, eur(100))).given(open_dispute(1, 1));
         let row = row.state.client_balance(client(1), euro()).row;
         assert_eq!((row.version, row.position), (4, 7));
+    }
+
+    #[test]
+    fn an_event_that_changes_no_row_counts_in_none() {
+        let ledger =
+            Ledger::shop().given(hold(1, eur(100))).given(pay(2, eur(100))).given(open_dispute(1, 2));
+        let rows = |ledger: &Ledger| {
+            let client = ledger.state.client_balance(client(1), euro()).row;
+            (client.version, ledger.balance().row.version)
+        };
+        let before = rows(&ledger);
+        let ledger = ledger.given(submit(1, 2, "signed for")).days_later(6).given(warn(1));
+        assert_eq!(rows(&ledger), before);
     }
 
     #[test]

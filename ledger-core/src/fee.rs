@@ -148,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_never_gives_back_more_than_itself_nor_less_than_nothing() {
+        // The fee was kept on fifty of a hundred, all of which are fee; now it is given back again.
+        assert_eq!(given_back(100, 0, 100, 51, 1), 1);
+        assert_eq!(given_back(100, 1, 100, 100, 49), 49);
+        // Five of ten were given back on fifty of a hundred; then a hundred more cost nothing.
+        assert_eq!(given_back(10, 5, 200, 51, 1), 0);
+        assert_eq!(given_back(10, 5, 200, 200, 149), 5);
+    }
+
+    #[test]
     fn a_fee_is_never_negative_and_never_overflows() {
         for fixed in [i64::MIN, -1, i64::MAX] {
             for percent in ["0", "100"] {

@@ -251,7 +251,7 @@ impl Conflict {
         Rule {
             code: "balance_limit_exceeded",
             title: "The balance would pass the largest possible one",
-            rule: "No payment total and no balance of a client or merchant passes ±9 007 199 254 740 991.",
+            rule: "No total of a payment or settlement and no balance of a client or merchant passes ±9 007 199 254 740 991.",
         },
         Rule {
             code: "write_off_exceeds_debt",

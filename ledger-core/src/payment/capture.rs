@@ -73,7 +73,7 @@ pub(super) fn captured(
     let money = |amount| Money::new(amount, purse.currency);
     let fee = merchant.settings.fee.on_capture(money(amount), before == 0);
     let net = amount - fee;
-    if !balance.has_room_for(net) {
+    if !balance.has_room_for(net) || !balance.can_settle(amount) {
         return Err(Conflict::BalanceLimitExceeded { limit: money(BALANCE_MAX) }.into());
     }
     let (source, exchanged) = purse.pay(before, amount);

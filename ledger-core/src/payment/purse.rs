@@ -313,6 +313,16 @@ mod tests {
     }
 
     #[test]
+    fn no_currency_pays_for_itself_at_a_rate() {
+        let ledger = Ledger::shop().given(set_rate("EUR", "EUR", "2", 1));
+        ledger
+            .when(hold(1, eur(10_001)))
+            .then_not_covered()
+            .when(hold(2, eur(10_000)))
+            .then_client(1, 0, 10_000);
+    }
+
+    #[test]
     fn then_the_alphabetically_first_that_covers_it() {
         // Deposited and set in another order.
         let rich = || {
@@ -381,6 +391,26 @@ mod tests {
             .given(withdraw(1, eur(1)))
             .when(refund(1))
             .then_purse("EUR", BALANCE_MAX, 0);
+    }
+
+    #[test]
+    fn what_went_back_counts_before_a_refund() {
+        // f: 1, 2, 2, 3. The third yen brings nothing more, and needs no room.
+        let paid = abroad().given(pay(1, jpy(6))).given(open_dispute_part(1, 1, jpy(2))).given(lose(1, 1));
+        let full = paid.given(deposit(1, eur(BALANCE_MAX - 99_998))).then_purse("EUR", BALANCE_MAX, 0);
+        let limit = Conflict::BalanceLimitExceeded { limit: eur(BALANCE_MAX) };
+        let ledger = full.when(refund_part(1, jpy(1))).then_purse("EUR", BALANCE_MAX, 0);
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).refunded_to_purse), (0, 0));
+        let ledger = ledger.when(refund_part(1, jpy(1))).then_rejected(limit.clone());
+        // The same of a dispute that is lost.
+        let ledger = ledger.given(open_dispute_part(2, 1, jpy(1))).when(lose(2, 1)).then_rejected(limit);
+        let ledger = ledger.given(withdraw(1, eur(1))).when(refund_part(1, jpy(1)));
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).refunded_to_purse), (1, 1));
+        let ledger = ledger.given(withdraw(1, eur(1))).when(lose(2, 1));
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).refunded_to_purse), (1, 1));
+        // The sixth yen is free again.
+        let ledger = ledger.given(open_dispute(3, 1)).when(lose(3, 1)).then_purse("EUR", BALANCE_MAX, 0);
+        assert_eq!((ledger.exchanged(), ledger.amounts(1).charged_back), (0, 4));
     }
 
     #[test]

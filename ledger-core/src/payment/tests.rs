@@ -1,7 +1,7 @@
 //! Given, when, then: the rules of payments.
 
 use crate::card_number::Expiry;
-use crate::command::{Authorize, Command, Void};
+use crate::command::{Authorize, Command, PayoutNews, Void};
 use crate::event::{
     DeclineCode, Event, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentDetails, PaymentRefunded,
     PaymentVoided,
@@ -272,6 +272,27 @@ fn a_merchant_cannot_earn_past_the_limit() {
         .then_client(1, 9_999, 1)
         .when(void(3))
         .then_client(1, 10_000, 0);
+}
+
+#[test]
+fn what_one_settlement_may_take_has_the_limit_too() {
+    // All of it is fee, so nothing is pending; but a settlement tells of the gross.
+    let full = Ledger::shop()
+        .given(change_settings(1, |change| change.fee = Some(fee("100", &[]))))
+        .given(deposit(1, eur(BALANCE_MAX - 10_000)))
+        .given(pay(1, eur(BALANCE_MAX - 1)))
+        .then_merchant(1, 0, 0)
+        .given(deposit(1, eur(10_000)));
+    full.when(pay(2, eur(2)))
+        .then_rejected(past_the_limit())
+        .when(pay(2, eur(1)))
+        .then_types(["payment.authorized", "payment.captured"])
+        .given(hold(3, eur(1)))
+        .when(capture(3))
+        .then_rejected(past_the_limit())
+        .settled(1)
+        .when(capture(3))
+        .then_captured(1, 1, 0);
 }
 
 // Capture.
@@ -766,6 +787,27 @@ fn limits_that_no_request_has_do_no_harm() {
             ledger.then_rejected(not_covered(9_835, 10_000));
         }
     }
+}
+
+#[test]
+fn no_limit_lets_a_debt_pass_that_of_every_balance() {
+    let paid_out = |ledger: Ledger, n| {
+        let ledger = ledger.given(pay(n, eur(BALANCE_MAX))).settled(1);
+        ledger.given(request_payout(n, eur(BALANCE_MAX))).given(change_payout(n, PayoutNews::Paid))
+    };
+    let ledger = Ledger::shop()
+        .given(change_settings(1, |change| {
+            change.fee = Some(fee("0", &[]));
+            change.negative_limit = Some(vec![eur(i64::MAX)]);
+        }))
+        .given(deposit(1, eur(BALANCE_MAX - 10_000)));
+    let ledger = paid_out(ledger, 1).given(deposit(1, eur(BALANCE_MAX)));
+    paid_out(ledger, 2)
+        .given(refund(1))
+        .then_merchant(1, 0, -BALANCE_MAX)
+        .given(withdraw(1, eur(BALANCE_MAX)))
+        .when(refund_part(2, eur(1)))
+        .then_rejected(not_covered(0, 1));
 }
 
 #[test]

@@ -142,6 +142,9 @@ impl Model {
         self.pay(held, Client(p.client, "available"), p.leg(p.captured + amount, released));
         let day = self.now.div_euclid(DAY) + settings.delay;
         self.unsettled.push((p.merchant, p.currency, day, amount, fee));
+        let gross = |it: &&(u8, Currency, i128, i128, i128)| (it.0, it.1) == (p.merchant, p.currency);
+        let gross: i128 = self.unsettled.iter().filter(gross).map(|it| it.3).sum();
+        ensure(gross <= LIMIT, "balance_limit_exceeded")?;
         let [captured, released, fees] = [p.captured + amount, p.released + released, p.fee + fee];
         self.payments.insert(id, Payment { captured, released, fee: fees, ..p });
         self.add(source, Merchant(p.merchant, "pending"), (amount - fee, p.currency))?;
