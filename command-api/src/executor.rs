@@ -173,6 +173,11 @@ fn drop_late(tickets: Vec<Ticket>, may_have_committed: bool) -> Vec<Ticket> {
 /// Answers the one command that PostgreSQL refuses whatever it is batched with.
 fn refuse_alone(tickets: Vec<Ticket>, error: &StoreError) {
     for ticket in tickets {
+        // Another request gave the same subject its key meanwhile: sealed anew, this one will pass.
+        if error.violates("subject_keys_subject") {
+            ticket.answer(Answered::Refused(Refusal::StoreUnavailable));
+            continue;
+        }
         counter!("quittance_commands_failed_total").increment(1);
         tracing::error!(
             error = error as &dyn std::error::Error,

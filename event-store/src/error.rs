@@ -61,6 +61,12 @@ impl StoreError {
         }
     }
 
+    /// Tells whether a named constraint refused it.
+    pub fn violates(&self, constraint: &str) -> bool {
+        let Self::Database(sqlx::Error::Database(refusal)) = self else { return false };
+        refusal.constraint() == Some(constraint)
+    }
+
     /// Tells whether the same batch is worth one more try: the memo was wrong, or a statement took too long
     /// (SQLSTATE 57014). If it fails so again, one of its commands is at fault.
     pub fn is_worth_one_more_try(&self) -> bool {

@@ -39,7 +39,9 @@ impl FromStr for Percent {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        if !digits(whole) || !digits(decimals) {
+        // One spelling: what is stored is what was sent.
+        let padded = whole.len() > 1 && whole.starts_with('0');
+        if !digits(whole) || !digits(decimals) || padded {
             return Err(InvalidPercent::Malformed);
         }
         let value = Decimal::from_str_exact(text).map_err(|_| InvalidPercent::OutOfRange)?;
@@ -174,7 +176,7 @@ mod tests {
         for text in ["0", "1.40", "100", "100.0000", "0.0001"] {
             assert_eq!(text.parse::<Percent>().unwrap().to_string(), text);
         }
-        for text in ["", ".5", "5.", "-1", "+1", "1e1", "1_0", " 1", "1,5"] {
+        for text in ["", ".5", "5.", "-1", "+1", "1e1", "1_0", " 1", "1,5", "01", "00.5"] {
             assert_eq!(text.parse::<Percent>(), Err(InvalidPercent::Malformed), "{text}");
         }
         for text in ["100.0001", "101", "0.00001", "99999999999999999999999999999999999"] {

@@ -59,7 +59,9 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        if !digits(whole) || !digits(decimals) {
+        // One spelling: what is stored is what was sent.
+        let padded = whole.len() > 1 && whole.starts_with('0');
+        if !digits(whole) || !digits(decimals) || padded {
             return Err(InvalidRate::Malformed);
         }
         if whole.len() > WHOLE_DIGITS_MAX || decimals.len() > DECIMALS_MAX {
@@ -172,7 +174,7 @@ mod tests {
         for text in ["1", "1.0850", "0.000000000001", "999999999999.999999999999"] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
         }
-        for text in ["", ".5", "5.", "-1", "+1", "1e1", "1_0", " 1", "1,5"] {
+        for text in ["", ".5", "5.", "-1", "+1", "1e1", "1_0", " 1", "1,5", "01", "00.5"] {
             assert_eq!(text.parse::<Rate>(), Err(InvalidRate::Malformed), "{text}");
         }
         for text in ["0", "0.000000000000", "0.0000000000001", "1000000000000"] {

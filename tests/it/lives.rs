@@ -292,7 +292,7 @@ async fn adds_up(ledger: &TestLedger, shop: &Merchant, events: &[Value]) {
             }
             "payment.dispute_lost" | "payout.paid" => add(&data["amount"], -1),
             "payout.returned" | "merchant.deposited" | "merchant.balance_written_off" => {
-                add(&data["amount"], 1)
+                add(&data["amount"], 1);
             }
             _ => {}
         }

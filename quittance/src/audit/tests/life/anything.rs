@@ -146,7 +146,7 @@ impl Life {
             21 => {
                 let candidates = ["EUR", "JPY", "KWD", "USD"].map(|code| (merchant(1), currency(code)));
                 let id = SettlementId::new(uuid(self.commands * 0x10));
-                let settle = Settle { id, candidates: candidates.into(), as_of: None };
+                let settle = Settle { id, merchant: None, candidates: candidates.into(), as_of: None };
                 self.attempt(System, Command::Settle(settle));
             }
             22 => {
