@@ -11,7 +11,7 @@ use ledger_tests::{Load, Proxy, Sent, TestLedger};
 use serde_json::json;
 use sqlx::Executor;
 
-const QUEUES: [&str; 5] = [
+pub(crate) const QUEUES: [&str; 5] = [
     "quittance.projection.client-account.v1",
     "quittance.projection.house-account.v1",
     "quittance.projection.merchant-account.v1",

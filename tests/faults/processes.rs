@@ -117,6 +117,11 @@ impl Cast {
         self.number("SELECT coalesce(max(position), 0) FROM events").await
     }
 
+    /// Returns how far the relays are.
+    pub(crate) async fn relayed(&self) -> i64 {
+        self.number("SELECT position FROM relay_cursor").await
+    }
+
     /// Asks the database for a number, as its owner.
     async fn number(&self, statement: &'static str) -> i64 {
         let mut owner = PgConnection::connect(&self.deployment.database_url).await.unwrap();
@@ -389,15 +394,14 @@ async fn two_relays_carry_the_log_once_and_either_may_be_lost() {
     let other = Sent::deposit(&cast.command_apis[1 - relaying].url, &cast.operator, &ada);
     let load = Load::start(vec![other; 4], Duration::from_millis(2), false);
     let began = Instant::now();
-    let relayed = "SELECT position FROM relay_cursor";
-    let before = cast.number(relayed).await;
-    while cast.number(relayed).await <= before {
+    let before = cast.relayed().await;
+    while cast.relayed().await <= before {
         assert!(began.elapsed() < PATIENCE, "nobody stands in");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     cast.command_apis.remove(relaying).kill();
-    let before = cast.number(relayed).await;
-    while cast.number(relayed).await <= before + 100 {
+    let before = cast.relayed().await;
+    while cast.relayed().await <= before + 100 {
         assert!(began.elapsed() < PATIENCE, "nobody follows");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -439,7 +443,7 @@ async fn a_relay_that_is_far_behind_leaves_it_to_the_log() {
     load.stop().await;
     proxy.close(false);
     let began = Instant::now();
-    while cast.number("SELECT position FROM relay_cursor").await < cast.head().await {
+    while cast.relayed().await < cast.head().await {
         assert!(began.elapsed() < PATIENCE, "the relay does not reach the head");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
@@ -21,6 +22,9 @@ use crate::cluster::undertaker;
 
 /// Where the relay publishes.
 const EXCHANGE: &str = "quittance.log";
+
+/// How long a queue may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 static NODE: OnceCell<Node> = OnceCell::const_new();
 static VHOSTS: AtomicU32 = AtomicU32::new(0);
@@ -92,7 +96,7 @@ impl Node {
     }
 
     /// Kills the node (`kill -9`) and starts it again after a while.
-    pub async fn kill_and_restart(&mut self, down: std::time::Duration) {
+    pub async fn kill_and_restart(&mut self, down: Duration) {
         let mut rabbit = self.rabbit.take().unwrap();
         let pid = nix::unistd::Pid::from_raw(rabbit.pid());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -130,17 +134,24 @@ impl Vhost {
     }
 
     /// Tells how many messages wait in each queue for a consumer, and how many consumers it has: asked of the
-    /// queues themselves, not of statistics that are half a minute old. A queue that is not there has neither.
+    /// queues themselves, not of statistics that are half a minute old. A queue that is not there, or does not
+    /// answer, has neither.
     pub async fn ready_and_consumers(&self, queues: &[&str]) -> Vec<(u32, u32)> {
-        let (connection, _) = self.connect().await;
         let mut found = Vec::new();
         for queue in queues {
-            let channel = connection.create_channel().await.unwrap();
-            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let declared = channel.queue_declare((*queue).into(), options, FieldTable::default()).await;
-            found.push(declared.map_or((0, 0), |queue| (queue.message_count(), queue.consumer_count())));
+            let asking = tokio::time::timeout(ANSWER_LIMIT, self.ask_queue(queue)).await;
+            found.push(asking.ok().and_then(Result::ok).unwrap_or_default());
         }
         found
+    }
+
+    async fn ask_queue(&self, queue: &str) -> Result<(u32, u32), lapin::Error> {
+        // One that has no leader hangs its channel, and may close the connection.
+        let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+        Ok((declared.message_count(), declared.consumer_count()))
     }
 
     /// Throws away what is in every queue.

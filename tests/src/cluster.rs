@@ -41,6 +41,9 @@ impl Cluster {
         let undertaker = undertaker(server.pid(), &folder)?;
         let mut connection = PgConnection::connect(&server.owner_url("postgres")).await?;
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
+        // PostgreSQL holds up DROP DATABASE while a client is connecting, and a test may have paused one then.
+        connection.execute("ALTER SYSTEM SET authentication_timeout = '10s'").await?;
+        connection.execute("SELECT pg_reload_conf()").await?;
         let cluster =
             Self { folder, databases: AtomicU32::new(0), server, _data: data, _undertaker: undertaker };
         let template = cluster.server.owner_url(TEMPLATE);
