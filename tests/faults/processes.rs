@@ -11,6 +11,8 @@ use ledger_tests::{Answer, Load, Proxy, Sent};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
+use crate::broker::QUEUES;
+
 pub(crate) const PROGRAMS: Programs = Programs {
     quittance: env!("CARGO_BIN_EXE_quittance-under-test"),
     command_api: env!("CARGO_BIN_EXE_command-api-under-test"),
@@ -257,6 +259,9 @@ async fn one_that_is_stalled_inside_a_batch_holds_nobody_up_and_appends_nothing_
     cast.stop().await;
 }
 
+/// How many read models there are.
+const READ_MODELS: usize = QUEUES.len();
+
 /// Returns how many events a projectors process has applied, by read model.
 async fn applied(service: &Service) -> BTreeMap<String, u64> {
     let text = reqwest::get(format!("{}/metrics", service.url)).await.unwrap().text().await.unwrap();
@@ -293,7 +298,7 @@ async fn one_of_two_projectors_works(amqp_url: Option<&str>) {
         let moved = |process: usize, model: &str| after[process].get(model) > before[process].get(model);
         let models: BTreeSet<&String> = after[0].keys().chain(after[1].keys()).collect();
         let at_work: Vec<[bool; 2]> = models.iter().map(|model| [moved(0, model), moved(1, model)]).collect();
-        if models.len() == 5 && at_work.iter().all(|[one, other]| one != other) {
+        if models.len() == READ_MODELS && at_work.iter().all(|[one, other]| one != other) {
             break usize::from(moved(1, "payment"));
         }
         assert!(began.elapsed() < PATIENCE, "two are at work on a read model, or none: {at_work:?}");
@@ -333,14 +338,14 @@ async fn a_read_model_is_rebuilt_under_load_and_put_right() {
     let load = Load::start(vec![sent; 4], Duration::from_millis(2), false);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let said = cast.rebuild_all();
-    assert_eq!(said.matches("equal to the old one in all").count(), 5, "{said}");
+    assert_eq!(said.matches("equal to the old one in all").count(), READ_MODELS, "{said}");
 
     let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
     owner.execute("UPDATE client_account_2.client_balances SET available = available + 1").await.unwrap();
     let said = cast.rebuild_all();
     assert!(said.contains("client-account: generation 3"), "{said}");
     assert!(said.contains("the old one was wrong in client_balances"), "{said}");
-    assert_eq!(said.matches("equal to the old one in all").count(), 4, "{said}");
+    assert_eq!(said.matches("equal to the old one in all").count(), READ_MODELS - 1, "{said}");
     load.stop().await;
     cast.caught_up().await;
     cast.audit();
@@ -349,7 +354,7 @@ async fn a_read_model_is_rebuilt_under_load_and_put_right() {
     loop {
         let queues = vhost.queues().await;
         let names: Vec<&str> = queues.iter().filter_map(|queue| queue["name"].as_str()).collect();
-        if names.len() == 5 && names.iter().all(|name| name.ends_with(".v3")) {
+        if names.len() == READ_MODELS && names.iter().all(|name| name.ends_with(".v3")) {
             break;
         }
         assert!(began.elapsed() < PATIENCE, "{names:?}");
