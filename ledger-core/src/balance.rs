@@ -122,12 +122,20 @@ impl ClientBalance {
 }
 
 impl MerchantBalance {
-    /// Tells whether `amount` more would still be within [`BALANCE_MAX`], wherever it will be moved to: all
-    /// that is pending may become available, and a debt, which may end, makes no room for it.
+    /// Tells whether `amount` more may become pending. All that is pending may become available, so both count
+    /// together; a debt, which may end, makes no room for it.
     pub const fn has_room_for(&self, amount: i64) -> bool {
-        let settled = self.available.saturating_add(self.reserved).saturating_add(self.in_transit);
-        let largest = if settled > 0 { self.pending.saturating_add(settled) } else { self.pending };
-        amount <= BALANCE_MAX.saturating_sub(largest)
+        is_within(self.pending.saturating_add(amount), self.settled())
+    }
+
+    /// Tells whether `amount` more may become available: of a debt it first pays that.
+    pub const fn can_rise_by(&self, amount: i64) -> bool {
+        is_within(self.pending, self.settled().saturating_add(amount))
+    }
+
+    /// Returns what is available, reserved or in transit.
+    const fn settled(&self) -> i64 {
+        self.available.saturating_add(self.reserved).saturating_add(self.in_transit)
     }
 
     /// Applies a posting to one of the merchant's accounts.
@@ -182,6 +190,12 @@ impl MerchantBalance {
             _ => {}
         }
     }
+}
+
+/// Tells whether a merchant's money is within [`BALANCE_MAX`], wherever it will be moved to.
+const fn is_within(pending: i64, settled: i64) -> bool {
+    let largest = if settled > 0 { pending.saturating_add(settled) } else { pending };
+    largest <= BALANCE_MAX
 }
 
 /// Adds to a sum, which stops at the ends of its type.
@@ -360,8 +374,19 @@ mod tests {
         for full in [balance(ten, 0, 0, 0), balance(0, ten, 0, 0), balance(1, 2, 3, ten - 6)] {
             assert!(full.has_room_for(10) && !full.has_room_for(11), "{full:?}");
         }
-        // A debt makes no room: pending counts by itself.
-        assert!(!balance(ten, -500, 0, 0).has_room_for(11));
+        // A debt makes no room for captures: pending counts by itself.
+        assert!(balance(ten, -500, 0, 0).has_room_for(10) && !balance(ten, -500, 0, 0).has_room_for(11));
+        // What becomes available pays the debt first, whatever is reserved or in transit.
+        for (full, room) in [
+            (balance(ten, 0, 0, 0), 10),
+            (balance(ten, -500, 0, 0), 510),
+            (balance(ten, -500, 300, 100), 110),
+            (balance(1, 2, 3, ten - 6), 10),
+            (balance(BALANCE_MAX, -500, 500, 0), 0),
+        ] {
+            assert!(full.can_rise_by(room) && !full.can_rise_by(room + 1), "{full:?}");
+        }
+        assert!(!balance(0, 0, 0, 0).can_rise_by(i64::MAX));
         assert!(!balance(i64::MAX, i64::MAX, i64::MAX, i64::MAX).has_room_for(0));
     }
 

@@ -132,7 +132,7 @@ pub fn deposit(
     context: &Context,
 ) -> Result<Vec<Draft>, Rejection> {
     let DepositToMerchant { id, amount, reference } = command.clone();
-    if amount.amount <= 0 || !balance.has_room_for(amount.amount) {
+    if amount.amount <= 0 || !balance.can_rise_by(amount.amount) {
         return Err(Conflict::BalanceLimitExceeded { limit: Money::new(BALANCE_MAX, amount.currency) }.into());
     }
     let event = Event::MerchantDeposited(CashMoved { amount, reference });
@@ -153,7 +153,7 @@ pub fn write_off(
         return Err(Conflict::WriteOffExceedsDebt { debt, requested: amount }.into());
     }
     // What is pending or reserved may become available on top of a debt that is gone.
-    if !balance.has_room_for(amount.amount) {
+    if !balance.can_rise_by(amount.amount) {
         return Err(Conflict::BalanceLimitExceeded { limit: Money::new(BALANCE_MAX, amount.currency) }.into());
     }
     let event =
@@ -430,6 +430,31 @@ mod tests {
         for amount in [0, -1, i64::MIN, i64::MAX] {
             in_debt().when(write_off(1, eur(amount))).then_rejected(owes(10_000, amount));
         }
+    }
+
+    #[test]
+    fn a_debt_can_be_paid_or_forgiven_whatever_is_pending() {
+        let full = || {
+            in_debt()
+                .given(change_settings(1, |change| change.fee = Some(fee("0", &[]))))
+                .given(deposit(1, eur(BALANCE_MAX - 10_000)))
+                .settled(1)
+                .then_merchant(1, 0, -165)
+                .given(withdraw(1, eur(10_000)))
+                .given(deposit(1, eur(10_000)))
+                .given(pay(2, eur(BALANCE_MAX)))
+                .then_merchant(1, BALANCE_MAX, -165)
+        };
+        full()
+            .when(deposit_to_merchant(1, eur(166)))
+            .then_rejected(past_the_limit())
+            .when(deposit_to_merchant(1, eur(165)))
+            .then_merchant(1, BALANCE_MAX, 0);
+        full().when(write_off(1, eur(165))).then_merchant(1, BALANCE_MAX, 0).settled(1).then_merchant(
+            1,
+            0,
+            BALANCE_MAX,
+        );
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub fn change(
             (Event::PayoutFailed(changed), in_transit, available)
         }
         (PayoutStatus::Paid, PayoutNews::Returned) => {
-            if !balance.has_room_for(amount.amount) {
+            if !balance.can_rise_by(amount.amount) {
                 let limit = Money::new(BALANCE_MAX, amount.currency);
                 return Err(Conflict::BalanceLimitExceeded { limit }.into());
             }
