@@ -24,3 +24,4 @@ mod routes;
 mod settlements;
 mod standing;
 mod tampering;
+mod upgrade;
