@@ -194,8 +194,8 @@ impl MerchantBalance {
 
 /// Tells whether a merchant's money is within [`BALANCE_MAX`], wherever it will be moved to.
 const fn is_within(pending: i64, settled: i64) -> bool {
-    let largest = if settled > 0 { pending.saturating_add(settled) } else { pending };
-    largest <= BALANCE_MAX
+    let settled = if settled.is_negative() { 0 } else { settled };
+    pending.saturating_add(settled) <= BALANCE_MAX
 }
 
 /// Adds to a sum, which stops at the ends of its type.

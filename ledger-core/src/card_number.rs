@@ -192,7 +192,7 @@ impl CardNumber {
     pub fn cvc(&self, expiry: Expiry, key: &[u8; 32]) -> Cvc {
         let digest = keyed(key, &[b"cvc", self.as_bytes(), expiry.to_string().as_bytes()]);
         let length = self.brand().map_or(3, Brand::cvc_length);
-        let mut value = digest[..8].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let mut value = digest[..8].iter().fold(0_u64, |sum, byte| (sum << 8) + u64::from(*byte));
         let mut cvc = Cvc { digits: [0; 4], length };
         for digit in &mut cvc.digits[..length] {
             *digit = b'0' + (value % 10) as u8;
@@ -408,8 +408,11 @@ mod tests {
                 assert!(issued.is_valid() && issued.length == length, "{name}");
                 assert_eq!(issued.brand(), Some(brand));
             }
-            assert_eq!(name.parse(), Ok(brand));
+            assert_eq!((name.parse(), brand.name()), (Ok(brand), name));
         }
+        let mut random = [0; 16];
+        random[8..].copy_from_slice(&12_345_678_901_234_u64.to_be_bytes());
+        assert_eq!(CardNumber::issue(Brand::Visa, random).reveal().as_str(), "4432109876543215");
     }
 
     #[test]
@@ -424,6 +427,19 @@ mod tests {
         assert!(others.filter(|other| other.matches(&same)).count() < 5);
         assert!(!Cvc::parse("0123").unwrap().matches(&Cvc::parse("012").unwrap()));
         assert!(Cvc::parse("12a").is_err() && Cvc::parse("12345").is_err() && Cvc::parse("12").is_err());
+    }
+
+    /// Cards that were issued long ago are paid with for years: what they are known by stays what it is.
+    #[test]
+    fn fingerprint_and_cvc_are_what_they_were() {
+        let expiry = Expiry::new(11, 2029).unwrap();
+        let visa = number("4242424242424242");
+        assert_eq!(
+            hex::encode(visa.fingerprint(&[1; 32]).0),
+            "79aa23efb1c860f351833262d15ac95b1db16f4b8d5eb90af1db3b18a6529a2a"
+        );
+        assert_eq!(visa.cvc(expiry, &[1; 32]).reveal().as_str(), "223");
+        assert_eq!(number("378282246310005").cvc(expiry, &[1; 32]).reveal().as_str(), "7660");
     }
 
     #[test]
