@@ -195,6 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_survives_its_text() {
+        let uuid = Uuid::from_u128(1);
+        for stream in [
+            StreamId::Client(ClientId::new(uuid)),
+            StreamId::Merchant(MerchantId::new(uuid)),
+            StreamId::Card(CardId::new(uuid)),
+            StreamId::Payment(PaymentId::new(uuid)),
+            StreamId::Key(KeyId::new(uuid)),
+            StreamId::Settlement(SettlementId::new(uuid)),
+            StreamId::Payout(PayoutId::new(uuid)),
+        ] {
+            assert_eq!(stream.to_string().parse(), Ok(stream));
+        }
+    }
+
+    #[test]
     fn a_pair_of_currencies_is_a_stream() {
         let pair = StreamId::FxPair("EUR".parse().unwrap(), "JPY".parse().unwrap());
         assert_eq!(pair.to_string(), "fx_EURJPY");

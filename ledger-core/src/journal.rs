@@ -314,6 +314,29 @@ mod tests {
     }
 
     #[test]
+    fn an_account_and_an_owner_survive_their_texts() {
+        let (client, merchant) = (ClientId::new(Uuid::nil()), MerchantId::new(Uuid::nil()));
+        for account in [
+            Account::ClientAvailable(client),
+            Account::ClientHeld(client),
+            Account::MerchantPending(merchant),
+            Account::MerchantAvailable(merchant),
+            Account::MerchantReserved(merchant),
+            Account::MerchantInTransit(merchant),
+            Account::HouseFees,
+            Account::HouseBank,
+            Account::HouseFx,
+            Account::HouseLosses,
+        ] {
+            assert_eq!(account.to_string().parse(), Ok(account));
+            assert_eq!(format!("{account}:EUR").parse::<Account>(), Err(MalformedId));
+        }
+        for owner in [Owner::Client(client), Owner::Merchant(merchant)] {
+            assert_eq!(Owner::try_from(String::from(owner)), Ok(owner));
+        }
+    }
+
+    #[test]
     fn joins_legs_and_leaves_nothing_out() {
         let (client, merchant) = (ClientId::new(Uuid::nil()), MerchantId::new(Uuid::nil()));
         let held = Account::ClientHeld(client);

@@ -147,6 +147,8 @@ mod tests {
     fn prints_major_units() {
         assert_eq!(money(1234, "EUR").decimal(), "12.34");
         assert_eq!(money(-5, "EUR").decimal(), "-0.05");
+        assert_eq!(money(0, "EUR").decimal(), "0.00");
+        assert_eq!(format!("{:?} {:?}", money(1, "KWD"), money(1, "KWD").currency), "0.001 KWD KWD");
         assert_eq!(money(500, "JPY").decimal(), "500");
         assert_eq!(money(1, "CLF").decimal(), "0.0001");
         assert_eq!(money(i64::MIN, "KWD").decimal(), "-9223372036854775.808");

@@ -419,6 +419,7 @@ mod tests {
         assert_eq!(codes, Conflict::RULES.map(|rule| rule.code));
         for (conflict, numbers) in conflicts {
             assert!(conflict.detail().ends_with('.'));
+            assert_eq!(conflict.rule().code, conflict.code());
             assert_eq!(Value::Object(conflict.numbers()), numbers);
         }
         assert!(Conflict::RULES.iter().all(|rule| rule.rule.ends_with('.')));

@@ -201,6 +201,12 @@ impl Ledger {
         self
     }
 
+    /// A payment is a client's.
+    pub(crate) fn then_payer(self, n: u8, client: ClientId) -> Self {
+        assert_eq!(self.state.payment(payment(n)).unwrap().client_id(), Some(client));
+        self
+    }
+
     /// Returns an account's balance in EUR.
     pub(crate) fn account(&self, account: Account) -> i128 {
         self.accounts.get(&(account, euro())).copied().unwrap_or_default()

@@ -128,6 +128,7 @@ fn a_manual_payment_is_held_until_it_is_captured() {
         .then_client(1, 6_000, 4_000)
         .then_merchant(1, 0, 0)
         .then_status(1, Status::Authorized)
+        .then_payer(1, client(1))
         .when(capture(1))
         .then_captured(4_000, 81, 0)
         .then_client(1, 6_000, 0)
@@ -204,7 +205,8 @@ fn a_decline_keeps_what_was_asked_and_moves_nothing() {
     ledger
         .then([Event::PaymentDeclined(declined)])
         .then_client(1, 10_000, 0)
-        .then_status(1, Status::Declined);
+        .then_status(1, Status::Declined)
+        .then_payer(1, client(1));
 }
 
 #[test]
