@@ -350,6 +350,7 @@ impl Deciding {
             Ok(drafts) => self.carry_out(order, drafts, now)?,
             Err(Rejection::NotFound) => return Ok(Answered::Refused(Refusal::NotFound)),
             Err(Rejection::CurrencyMismatch) => return Ok(Answered::Refused(Refusal::CurrencyMismatch)),
+            Err(Rejection::DateOutOfRange) => return Ok(Answered::Refused(Refusal::DateOutOfRange)),
             Err(Rejection::TooEarly) => return Ok(Answered::Refused(Refusal::TooEarly)),
             Err(Rejection::Conflict(conflict)) => {
                 (409, (self.conflict_body)(&conflict, order.request_id.as_deref().unwrap_or_default()))

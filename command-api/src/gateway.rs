@@ -259,6 +259,7 @@ fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::NotFound => ApiError::NotFound,
         Refusal::CurrencyMismatch => api_kit::fields::currency_mismatch("/amount/currency"),
+        Refusal::DateOutOfRange => ApiError::field(FieldError::new("/effective_date", FieldCode::OutOfRange)),
         Refusal::TooEarly => ApiError::field(FieldError::new("/as_of", FieldCode::OutOfRange)),
         Refusal::KeyReused => ApiError::IdempotencyKeyReused,
         Refusal::ClockSkew => ApiError::ClockSkew,

@@ -93,12 +93,13 @@ fn size(record: Option<&Record>) -> usize {
             }
             Some(Record::Client(_) | Record::Merchant(_)) => 1024,
             Some(Record::MerchantBalance(balance)) => 128 + 48 * balance.unsettled.len(),
-            Some(Record::Payout(_) | Record::Settlement(_)) => 512,
+            Some(Record::Payout(_) | Record::Settlement(_) | Record::Correction(_)) => 512,
             Some(
                 Record::Card(_)
                 | Record::CardOf(_)
                 | Record::ApiKey(_)
                 | Record::ClientBalance(_)
+                | Record::CorrectionOf(_)
                 | Record::FxRate(_),
             ) => 128,
         }

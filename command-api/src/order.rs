@@ -55,6 +55,8 @@ pub enum Refusal {
     NotFound,
     /// The amount is in another currency than the object.
     CurrencyMismatch,
+    /// The date is later than today, or earlier than what it is about.
+    DateOutOfRange,
     /// Its time is still to come: the scheduler comes again, and `as_of` of a request may not be later.
     TooEarly,
     /// The idempotency key belongs to another request.

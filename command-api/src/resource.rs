@@ -8,6 +8,7 @@ use ledger_core::api_key::ApiKey;
 use ledger_core::card::{Card, CardStatus};
 use ledger_core::client::{Client, ClientStatus};
 use ledger_core::command::{Command, DisputeOf, MoveCash, Refund};
+use ledger_core::correction::Correction;
 use ledger_core::event::{DeclineCode, Event, Funding, FxRateSet, PaymentDetails, PayoutRequested};
 use ledger_core::fx::FxRate;
 use ledger_core::ids::{DisputeId, EventId, MerchantId};
@@ -63,6 +64,8 @@ pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Optio
         }
         Command::RequestPayout(request) => (201, payout(state.payout(request.id)?)),
         Command::ChangePayout(change) => (200, payout(state.payout(change.id)?)),
+        Command::RequestCorrection(request) => (201, correction(state.correction(request.id)?)),
+        Command::ApproveCorrection(approve) => (200, correction(state.correction(approve.id)?)),
         Command::SetFxRate(set) => (201, fx_rate(state.fx_rate(set.from, set.to)?)),
     };
     Some(answer)
@@ -334,6 +337,26 @@ fn payout(payout: &Payout) -> Value {
             "status": payout.status.name(),
             "reference": reference,
             "reason": why,
+        }),
+    )
+}
+
+fn correction(correction: &Correction) -> Value {
+    let requested = &correction.requested;
+    stamped(
+        &correction.stamp,
+        json!({
+            "id": correction.id,
+            "status": correction.status(),
+            "reverses": requested.reverses,
+            "reverses_type": requested.reversed.type_name(),
+            "reverses_position": requested.reverses_position,
+            "reverses_stream": requested.reverses_stream,
+            "amount": requested.reversed.amount(),
+            "effective_date": requested.effective_date,
+            "reason": reason(Some(&requested.reason), correction.origin),
+            "requested_by": correction.requested_by,
+            "approved_by": correction.approved_by,
         }),
     )
 }

@@ -6,6 +6,7 @@ use ledger_core::api_key::ApiKey;
 use ledger_core::balance::{ClientBalance, MerchantBalance, RowVersion};
 use ledger_core::card::Card;
 use ledger_core::card_number::Fingerprint;
+use ledger_core::correction::Correction;
 use ledger_core::event::{ApiKeyCreated, DecodeError};
 use ledger_core::fx::FxRate;
 use ledger_core::ids::StreamId;
@@ -38,8 +39,10 @@ pub(crate) async fn records(
     let streams = ids(|key| match key {
         Key::Payment(id) => Some(id.to_string()),
         Key::Payout(id) => Some(id.to_string()),
+        Key::Correction(id) => Some(id.to_string()),
         _ => None,
     });
+    let reversed = ids(|key| if let Key::CorrectionOf(id) = key { Some(id.to_string()) } else { None });
     let pairs = ids(|key| match key {
         Key::FxRate(from, to) => Some(StreamId::FxPair(*from, *to).to_string()),
         _ => None,
@@ -69,6 +72,9 @@ pub(crate) async fn records(
     }
     if !streams.is_empty() {
         folded(connection, &streams, &mut found).await?;
+    }
+    if !reversed.is_empty() {
+        corrections_of(connection, &reversed, &mut found).await?;
     }
     if !pairs.is_empty() {
         fx_rates(connection, &pairs, &mut found).await?;
@@ -135,7 +141,7 @@ async fn cards_of_numbers(
     Ok(())
 }
 
-/// Payments and payouts have no rows of their own: their streams are short, and folded.
+/// Payments, payouts and corrections have no rows of their own: their streams are short, and folded.
 async fn folded(
     connection: &mut PgConnection,
     streams: &[String],
@@ -153,7 +159,30 @@ async fn folded(
             found.insert(Key::Payment(payment.id), Some(Record::Payment(Box::new(payment))));
         } else if let Some(payout) = Payout::fold(stream) {
             found.insert(Key::Payout(payout.id), Some(Record::Payout(payout)));
+        } else if let Some(correction) = Correction::fold(stream) {
+            found.insert(Key::Correction(correction.id), Some(Record::Correction(Box::new(correction))));
         }
+    }
+    Ok(())
+}
+
+/// What has corrected an event is in the event's own stream, found by the event's id.
+async fn corrections_of(
+    connection: &mut PgConnection,
+    reversed: &[String],
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT canonical::jsonb #>> '{data,reverses}', canonical::jsonb #>> '{data,correction_id}' FROM events
+         WHERE canonical::jsonb #>> '{data,reverses}' = ANY ($1) AND type = 'journal.corrected'",
+    )
+    .bind(reversed)
+    .fetch_all(connection)
+    .await?;
+    for (event, correction) in rows {
+        let key = Key::CorrectionOf(event.parse().map_err(|_| corrupt(&event))?);
+        let correction = correction.parse().map_err(|_| corrupt(&event))?;
+        found.insert(key, Some(Record::CorrectionOf(correction)));
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! Facts that are looked up before a command is queued, and that can't change under it: which card a
-//! number is, whose payment it is, which key a subject has.
+//! number is, whose payment it is, what a correction is of, which key a subject has.
 
+use ledger_core::Envelope;
 use ledger_core::api_key::Role;
 use ledger_core::card_number::Fingerprint;
-use ledger_core::ids::{CardId, ClientId, DisputeId, KeyId, MerchantId, PaymentId, StreamId};
+use ledger_core::ids::{
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, StreamId,
+};
 use ledger_core::money::Currency;
 use ledger_core::time::Day;
 use sqlx::PgPool;
@@ -81,6 +84,69 @@ pub async fn dispute(pool: &PgPool, dispute: DisputeId) -> Result<Option<(Paymen
     .fetch_optional(pool);
     let row: Option<(String, String)> = within(READ_LIMIT, query).await?;
     Ok(row.and_then(|(payment, client)| Some((payment.parse().ok()?, client.parse().ok()?))))
+}
+
+/// Finds an event that can be corrected, by its id; or another one, to say that it can't.
+pub async fn event(pool: &PgPool, id: EventId) -> Result<Option<Envelope>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT canonical FROM events
+         WHERE canonical::jsonb ->> 'event_id' = $1
+           AND type IN ('client.deposited', 'client.withdrawn', 'merchant.deposited', 'payout.paid', 'payment.dispute_lost')",
+    )
+    .bind(id.to_string())
+    .fetch_optional(pool);
+    let row: Option<(String,)> = within(READ_LIMIT, query).await?;
+    match row {
+        Some((canonical,)) => envelope(&canonical).map(Some),
+        None => event_of_any_type(pool, id).await,
+    }
+}
+
+/// Finds an event of any type, without an index that every append would pay for: an id tells when it was drawn, a
+/// few seconds before its event took its place, so ids rise with positions but for those seconds.
+///
+/// Where a host's clock was further off it may find nothing.
+async fn event_of_any_type(pool: &PgPool, id: EventId) -> Result<Option<Envelope>, StoreError> {
+    let id = id.to_string();
+    let query = sqlx::query_as(
+        "WITH RECURSIVE drawn (after, high) AS (
+             SELECT ('x' || substr($1, 5, 12))::bit(48)::bigint + seconds * 1000, seconds > 0
+             FROM unnest(ARRAY[-20, 20]) AS seconds
+         ), halved (high, after, low, up) AS (
+             SELECT high, after, 0::bigint, coalesce((SELECT max(position) FROM events), 0) + 1 FROM drawn
+             UNION ALL
+             SELECT halved.high, after, CASE WHEN at.drawn < after THEN at.position ELSE low END,
+                    CASE WHEN at.drawn < after THEN up ELSE at.position END
+             FROM halved CROSS JOIN LATERAL
+                  (SELECT position, ('x' || substr(canonical::jsonb ->> 'event_id', 5, 12))::bit(48)::bigint AS drawn
+                   FROM events WHERE position = (low + up) / 2) AS at
+             WHERE up - low > 1
+         )
+         SELECT canonical FROM events
+         WHERE position > (SELECT max(low) FROM halved WHERE NOT high)
+           AND position < (SELECT min(up) FROM halved WHERE high) AND canonical::jsonb ->> 'event_id' = $1",
+    )
+    .bind(id)
+    .fetch_optional(pool);
+    let row: Option<(String,)> = within(READ_LIMIT, query).await?;
+    row.map(|(canonical,)| envelope(&canonical)).transpose()
+}
+
+/// Finds the event that a correction is of.
+pub async fn reversed(pool: &PgPool, correction: CorrectionId) -> Result<Option<Envelope>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT reversed.canonical FROM events AS requested
+         JOIN events AS reversed ON reversed.position = (requested.canonical::jsonb #>> '{data,reverses_position}')::bigint
+         WHERE requested.stream_id = $1 AND requested.version = 1",
+    )
+    .bind(correction.to_string())
+    .fetch_optional(pool);
+    let row: Option<(String,)> = within(READ_LIMIT, query).await?;
+    row.map(|(canonical,)| envelope(&canonical)).transpose()
+}
+
+fn envelope(canonical: &str) -> Result<Envelope, StoreError> {
+    Envelope::parse(canonical).map_err(|source| StoreError::Corrupt { what: "an event".to_owned(), source })
 }
 
 /// Finds merchants and currencies that may have captures to settle through a day: all of them, or those

@@ -44,6 +44,8 @@ read_models! {
     SETTLEMENT = "settlement" for READERS;
     /// Payouts.
     PAYOUT = "payout" for READERS;
+    /// Corrections.
+    CORRECTION = "correction" for READERS;
     /// Rates between currencies.
     FX_RATE = "fx-rate" for READERS;
     /// What clients and merchants are told.

@@ -237,6 +237,8 @@ async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<(), Stor
             | Record::MerchantBalance(_)
             | Record::Settlement(_)
             | Record::Payout(_)
+            | Record::Correction(_)
+            | Record::CorrectionOf(_)
             | Record::FxRate(_) => {}
         }
     }

@@ -161,6 +161,13 @@ impl MerchantBalance {
         available >= -BALANCE_MAX && reserved <= BALANCE_MAX
     }
 
+    /// Tells whether `amount` more may be reserved or in transit that comes from elsewhere.
+    pub const fn can_hold(&self, amount: i64) -> bool {
+        let (reserved, in_transit) =
+            (self.reserved.saturating_add(amount), self.in_transit.saturating_add(amount));
+        self.can_rise_by(amount) && reserved <= BALANCE_MAX && in_transit <= BALANCE_MAX
+    }
+
     /// Tells whether the unsettled captures and `gross` more sum up within [`BALANCE_MAX`]: one settlement may
     /// take them all. Their net may be far less, after fees and refunds.
     pub fn can_settle(&self, gross: i64) -> bool {

@@ -6,15 +6,17 @@ use serde_json::Value;
 
 use crate::api_key::Role;
 use crate::card_number::{Brand, Expiry, Fingerprint};
+use crate::envelope::Envelope;
 use crate::event::{PaymentDetails, Settings};
 use crate::fee::{FeeSchedule, RefundFee};
 use crate::fx::Rate;
 use crate::ids::{
-    CardId, ClientId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId, SettlementId,
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId,
+    SettlementId,
 };
 use crate::money::{Currency, Money};
 use crate::personal::Sealed;
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 
 /// One thing to do. Ids, nonces and ciphertexts were made before, so that running it again makes the
 /// same events.
@@ -82,6 +84,10 @@ pub enum Command {
     RequestPayout(RequestPayout),
     /// Notes what the bank said of a payout.
     ChangePayout(ChangePayout),
+    /// Asks for an event to be corrected.
+    RequestCorrection(RequestCorrection),
+    /// Approves a correction.
+    ApproveCorrection(ApproveCorrection),
     /// Sets the rate from one currency to another.
     SetFxRate(SetFxRate),
 }
@@ -380,6 +386,30 @@ pub enum PayoutNews {
     Failed,
     /// The money left and came back.
     Returned,
+}
+
+/// Asks for an event to be corrected.
+#[derive(Clone, Debug)]
+pub struct RequestCorrection {
+    /// The new correction.
+    pub id: CorrectionId,
+    /// The event: a fact that was looked up.
+    pub reversed: Box<Envelope>,
+    /// The day that the correction belongs to.
+    pub effective_date: Day,
+    /// Personal: why.
+    pub reason: Sealed,
+}
+
+/// Approves a correction.
+#[derive(Clone, Debug)]
+pub struct ApproveCorrection {
+    /// The correction.
+    pub id: CorrectionId,
+    /// The event that it names: a fact that was looked up.
+    pub reversed: Box<Envelope>,
+    /// Who approves: the API key.
+    pub by: KeyId,
 }
 
 /// Sets the rate from one currency to another.

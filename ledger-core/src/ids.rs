@@ -99,6 +99,8 @@ ids! {
     SettlementId = "set_";
     /// A payout to a merchant's bank account.
     PayoutId = "po_";
+    /// A correction of one event.
+    CorrectionId = "cor_";
     /// One event of the log.
     EventId = "evt_";
     /// An API key; the id is public, the secret is not.
@@ -123,6 +125,8 @@ pub enum StreamId {
     Settlement(SettlementId),
     /// A payout's events.
     Payout(PayoutId),
+    /// A correction's events.
+    Correction(CorrectionId),
     /// The rates of a pair of currencies, from the first to the second: `fx_EURUSD`.
     FxPair(Currency, Currency),
 }
@@ -140,6 +144,7 @@ impl fmt::Display for StreamId {
             Self::Key(id) => id.fmt(f),
             Self::Settlement(id) => id.fmt(f),
             Self::Payout(id) => id.fmt(f),
+            Self::Correction(id) => id.fmt(f),
             Self::FxPair(from, to) => write!(f, "{FX_PREFIX}{from}{to}"),
         }
     }
@@ -158,6 +163,7 @@ impl FromStr for StreamId {
             Some(KeyId::PREFIX) => text.parse().map(Self::Key),
             Some(SettlementId::PREFIX) => text.parse().map(Self::Settlement),
             Some(PayoutId::PREFIX) => text.parse().map(Self::Payout),
+            Some(CorrectionId::PREFIX) => text.parse().map(Self::Correction),
             Some(FX_PREFIX) => {
                 let currency = |range| text.get(range).and_then(|code: &str| code.to_owned().try_into().ok());
                 let pair = currency(3..6).zip(currency(6..text.len()));

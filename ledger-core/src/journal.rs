@@ -251,6 +251,18 @@ impl JournalEntry {
         Self(Vec::new())
     }
 
+    /// Returns the entry that undoes this one: what was debited is credited, what was credited debited.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        let mirror = |posting: &Posting| match posting.leg {
+            Leg::Debit(money) => Posting { leg: Leg::Credit(money), ..*posting },
+            Leg::Credit(money) => Posting { leg: Leg::Debit(money), ..*posting },
+        };
+        let (credits, debits): (Vec<_>, Vec<_>) =
+            self.0.iter().map(mirror).partition(|posting| matches!(posting.leg, Leg::Credit(_)));
+        Self(debits.into_iter().chain(credits).collect())
+    }
+
     /// Returns the postings, debits first.
     pub fn postings(&self) -> &[Posting] {
         &self.0
@@ -377,7 +389,15 @@ mod tests {
             let accounts = [Account::HouseBank, Account::HouseFees, Account::HouseLosses];
             let of = |(debit, credit, amount): (usize, usize, i64)| Move::new(accounts[debit], accounts[credit], eur(amount));
             let entry = JournalEntry::of(moves.into_iter().map(of));
-            prop_assert_eq!(JournalEntry::try_from(entry.postings().to_vec()), Ok(entry));
+            prop_assert_eq!(JournalEntry::try_from(entry.postings().to_vec()), Ok(entry.clone()));
+            let mirror = entry.mirrored();
+            prop_assert_eq!(JournalEntry::try_from(mirror.postings().to_vec()), Ok(mirror.clone()));
+            let sum = |account| {
+                let both = entry.postings().iter().chain(mirror.postings());
+                both.filter(|posting| posting.account == account).map(|posting| i128::from(posting.effect())).sum::<i128>()
+            };
+            prop_assert_eq!(accounts.map(sum), [0; 3]);
+            prop_assert_eq!(mirror.mirrored(), entry);
         }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Modules in reading order: values ([`money`], [`ids`], [`time`], [`card_number`], [`personal`]), the
 //! books ([`journal`], [`balance`]), the aggregates ([`client`], [`card`], [`merchant`], [`payment`],
-//! [`settlement`], [`payout`], [`fx`], [`api_key`]), what they are told and say ([`command`],
+//! [`settlement`], [`payout`], [`correction`], [`fx`], [`api_key`]), what they are told and say ([`command`],
 //! [`rejection`], [`event`], [`envelope`]), and [`state`], which puts them together.
 
 pub mod api_key;
@@ -17,6 +17,7 @@ pub mod card;
 pub mod card_number;
 pub mod client;
 pub mod command;
+pub mod correction;
 pub mod envelope;
 pub mod event;
 pub mod fee;

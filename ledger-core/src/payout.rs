@@ -4,6 +4,8 @@
 //! requested ──┬─ paid ── returned
 //!             └─ failed
 //! ```
+//!
+//! A payout that was noted as paid by mistake is requested again once that event is corrected.
 
 use crate::balance::MerchantBalance;
 use crate::command::{ChangePayout, Context, PayoutNews, RequestPayout};
@@ -84,6 +86,11 @@ impl Payout {
             Event::PayoutPaid(changed) => (PayoutStatus::Paid, changed),
             Event::PayoutFailed(changed) => (PayoutStatus::Failed, changed),
             Event::PayoutReturned(changed) => (PayoutStatus::Returned, changed),
+            Event::JournalCorrected(_) => {
+                // As before the bank's news, which was none.
+                (self.status, self.reason) = (PayoutStatus::Requested, None);
+                return;
+            }
             _ => return,
         };
         self.status = status;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::ids::CorrectionId;
 use crate::money::Money;
 use crate::time::Timestamp;
 
@@ -14,6 +15,8 @@ pub enum Rejection {
     CurrencyMismatch,
     /// The object's state or a balance forbids it.
     Conflict(Conflict),
+    /// The date is later than today, or earlier than what it is about.
+    DateOutOfRange,
     /// Its time is still to come, by the clock that decides: nothing is decided.
     TooEarly,
 }
@@ -123,6 +126,21 @@ pub enum Conflict {
         /// Where the payout stands.
         payout_status: &'static str,
     },
+    /// Events of this type are not corrected.
+    EventNotCorrectable {
+        /// The event's type.
+        event_type: &'static str,
+    },
+    /// The event was corrected before.
+    EventAlreadyCorrected {
+        /// By which correction.
+        correction_id: CorrectionId,
+    },
+    /// Who asked for the correction can't approve it.
+    CorrectionNeedsAnotherKey {
+        /// The key that asked for it.
+        requested_by: String,
+    },
     /// The rate would never be used.
     FxRateExpired {
         /// When it would end.
@@ -157,7 +175,7 @@ pub struct Rule {
 
 impl Conflict {
     /// Every rule, in the order of the contract.
-    pub const RULES: [Rule; 20] = [
+    pub const RULES: [Rule; 23] = [
         Rule {
             code: "payment_not_capturable",
             title: "Nothing is left to capture",
@@ -206,7 +224,7 @@ impl Conflict {
         Rule {
             code: "dispute_closed",
             title: "The state of the dispute forbids it",
-            rule: "Evidence comes before respond_by; only an open dispute is won or lost; one that was won is reopened, once.",
+            rule: "Evidence comes before respond_by; only an open dispute is won or lost; one that was won is reopened, once; only a lost one is corrected.",
         },
         Rule {
             code: "insufficient_funds",
@@ -216,7 +234,7 @@ impl Conflict {
         Rule {
             code: "insufficient_available_balance",
             title: "The available balance does not cover the amount",
-            rule: "A withdrawal or payout is at most available; a refund at most available, then pending, then what negative_limit allows.",
+            rule: "A withdrawal, a payout or what a correction takes back is at most available; a refund at most available, then pending, then what negative_limit allows.",
         },
         Rule {
             code: "merchant_suspended",
@@ -241,7 +259,22 @@ impl Conflict {
         Rule {
             code: "payout_closed",
             title: "The state of the payout forbids it",
-            rule: "A requested payout is paid or fails; only a paid one is returned.",
+            rule: "A requested payout is paid or fails; only a paid one is returned, or its payment corrected.",
+        },
+        Rule {
+            code: "event_not_correctable",
+            title: "Events of this type are not corrected",
+            rule: "Deposits, withdrawals, payouts paid and disputes lost are corrected; a correction is not.",
+        },
+        Rule {
+            code: "event_already_corrected",
+            title: "The event was corrected before",
+            rule: "An event is corrected once.",
+        },
+        Rule {
+            code: "correction_needs_another_key",
+            title: "Who asks for a correction does not approve it",
+            rule: "A correction is approved with another operator's key than it was requested with.",
         },
         Rule {
             code: "fx_rate_expired",
@@ -280,6 +313,9 @@ impl Conflict {
             Self::ClientNotEmpty { .. } => "client_not_empty",
             Self::CardAlreadyRegistered => "card_already_registered",
             Self::PayoutClosed { .. } => "payout_closed",
+            Self::EventNotCorrectable { .. } => "event_not_correctable",
+            Self::EventAlreadyCorrected { .. } => "event_already_corrected",
+            Self::CorrectionNeedsAnotherKey { .. } => "correction_needs_another_key",
             Self::FxRateExpired { .. } => "fx_rate_expired",
             Self::BalanceLimitExceeded { .. } => "balance_limit_exceeded",
             Self::WriteOffExceedsDebt { .. } => "write_off_exceeds_debt",
@@ -318,6 +354,13 @@ impl Conflict {
             Self::ClientNotEmpty { .. } => "Withdraw what is left, and wait for what is open.",
             Self::CardAlreadyRegistered => "This number is a card already; one number is one card, for ever.",
             Self::PayoutClosed { .. } => "Look at the payout: its state does not allow this.",
+            Self::EventNotCorrectable { .. } => {
+                "Undo this by a command of its own, such as a refund or a void."
+            }
+            Self::EventAlreadyCorrected { .. } => "Look at the correction that this event has.",
+            Self::CorrectionNeedsAnotherKey { .. } => {
+                "Ask another operator to approve this: the key that requested a correction can't."
+            }
             Self::FxRateExpired { .. } => "Set a later valid_until.",
             Self::BalanceLimitExceeded { .. } => {
                 "No balance may pass the limit; split the money over other accounts."
@@ -354,6 +397,9 @@ impl Conflict {
             Self::ClientNotEmpty { posted, open } => json!({ "posted": posted, "open": open }),
             Self::CardAlreadyRegistered => json!({}),
             Self::PayoutClosed { payout_status } => json!({ "payout_status": payout_status }),
+            Self::EventNotCorrectable { event_type } => json!({ "event_type": event_type }),
+            Self::EventAlreadyCorrected { correction_id } => json!({ "correction_id": correction_id }),
+            Self::CorrectionNeedsAnotherKey { requested_by } => json!({ "requested_by": requested_by }),
             Self::FxRateExpired { valid_until, now } => json!({ "valid_until": valid_until, "now": now }),
             Self::BalanceLimitExceeded { limit } => json!({ "limit": limit }),
             Self::WriteOffExceedsDebt { debt, requested } => json!({ "debt": debt, "requested": requested }),
@@ -368,7 +414,7 @@ impl Conflict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{BEGIN, eur};
+    use crate::testing::{BEGIN, correction, eur};
 
     #[test]
     fn every_conflict_has_its_code_its_sentence_and_its_numbers() {
@@ -405,6 +451,18 @@ mod tests {
             ),
             (Conflict::CardAlreadyRegistered, json!({})),
             (Conflict::PayoutClosed { payout_status: "paid" }, json!({ "payout_status": "paid" })),
+            (
+                Conflict::EventNotCorrectable { event_type: "card.issued" },
+                json!({ "event_type": "card.issued" }),
+            ),
+            (
+                Conflict::EventAlreadyCorrected { correction_id: correction(1) },
+                json!({ "correction_id": correction(1) }),
+            ),
+            (
+                Conflict::CorrectionNeedsAnotherKey { requested_by: "key_1".to_owned() },
+                json!({ "requested_by": "key_1" }),
+            ),
             (
                 Conflict::FxRateExpired { valid_until: moment, now: moment },
                 json!({ "valid_until": BEGIN, "now": BEGIN }),

@@ -12,10 +12,13 @@ use crate::card::{self, Card, CardStatus};
 use crate::card_number::Fingerprint;
 use crate::client::{self, Client};
 use crate::command::{Authorize, Command, Context};
+use crate::correction::{self, Correction, Means, Standing};
 use crate::envelope::{Draft, Envelope};
 use crate::event::{DeclineCode, Event, Funding};
 use crate::fx::{self, FxRate};
-use crate::ids::{CardId, ClientId, KeyId, MerchantId, PaymentId, PayoutId, SettlementId, StreamId};
+use crate::ids::{
+    CardId, ClientId, CorrectionId, EventId, KeyId, MerchantId, PaymentId, PayoutId, SettlementId, StreamId,
+};
 use crate::journal::Owner;
 use crate::merchant::{self, Merchant};
 use crate::money::Currency;
@@ -49,6 +52,10 @@ pub enum Key {
     Settlement(SettlementId),
     /// A payout.
     Payout(PayoutId),
+    /// A correction.
+    Correction(CorrectionId),
+    /// The correction that has reversed an event.
+    CorrectionOf(EventId),
     /// The rate from one currency to another.
     FxRate(Currency, Currency),
 }
@@ -76,6 +83,10 @@ pub enum Record {
     Settlement(Settlement),
     /// A payout.
     Payout(Payout),
+    /// A correction.
+    Correction(Box<Correction>),
+    /// The correction that has reversed an event.
+    CorrectionOf(CorrectionId),
     /// A rate.
     FxRate(FxRate),
 }
@@ -92,9 +103,13 @@ impl Record {
             Self::Card(card) => Some(card.row),
             Self::ClientBalance(balance) => Some(balance.row),
             Self::MerchantBalance(balance) => Some(balance.row),
-            Self::CardOf(_) | Self::Payment(_) | Self::Settlement(_) | Self::Payout(_) | Self::FxRate(_) => {
-                None
-            }
+            Self::CardOf(_)
+            | Self::Payment(_)
+            | Self::Settlement(_)
+            | Self::Payout(_)
+            | Self::Correction(_)
+            | Self::CorrectionOf(_)
+            | Self::FxRate(_) => None,
         }
     }
 }
@@ -134,6 +149,8 @@ impl State {
         settlement(id: SettlementId) -> Settlement;
         /// Finds a payout.
         payout(id: PayoutId) -> Payout;
+        /// Finds a correction.
+        correction(id: CorrectionId) -> Correction;
     }
 
     /// Returns a client's balance; zero where there is none yet.
@@ -156,6 +173,14 @@ impl State {
     pub fn card_of(&self, fingerprint: Fingerprint) -> Option<CardId> {
         match self.get(&Key::CardOf(fingerprint)) {
             Some(Record::CardOf(id)) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Finds the correction that has reversed an event.
+    pub fn correction_of(&self, event: EventId) -> Option<CorrectionId> {
+        match self.get(&Key::CorrectionOf(event)) {
+            Some(Record::CorrectionOf(id)) => Some(*id),
             _ => None,
         }
     }
@@ -253,6 +278,11 @@ impl State {
                     Key::MerchantBalance(requested.merchant_id, requested.amount.currency)
                 }));
             }
+            Command::RequestCorrection(request) => self.reversed_needs(&request.reversed, &mut keys),
+            Command::ApproveCorrection(approve) => {
+                keys.push(Key::Correction(approve.id));
+                self.reversed_needs(&approve.reversed, &mut keys);
+            }
             Command::SetFxRate(set) => keys.push(Key::FxRate(set.from, set.to)),
         }
         keys.retain(|key| !self.records.contains_key(key));
@@ -286,6 +316,31 @@ impl State {
             keys.extend([Key::Merchant(merchant_id), Key::MerchantBalance(merchant_id, currency)]);
             keys.extend(payment.purse().map(|purse| Key::ClientBalance(purse.client_id, purse.pays_in())));
         }
+    }
+
+    /// Needs what an event has changed, as it stands now, and whether the event was corrected.
+    fn reversed_needs(&self, reversed: &Envelope, keys: &mut Vec<Key>) {
+        keys.push(Key::CorrectionOf(reversed.draft.event_id));
+        match reversed.stream_id() {
+            StreamId::Client(id) => keys.push(Key::Client(id)),
+            StreamId::Merchant(id) => keys.push(Key::Merchant(id)),
+            StreamId::Payout(id) => keys.push(Key::Payout(id)),
+            StreamId::Payment(id) => keys.push(Key::Payment(id)),
+            // Nothing that can be corrected.
+            StreamId::Card(_)
+            | StreamId::Key(_)
+            | StreamId::Settlement(_)
+            | StreamId::Correction(_)
+            | StreamId::FxPair(..) => return,
+        }
+        let balances = reversed.draft.postings.postings().iter().filter_map(|posting| {
+            let currency = posting.money().currency;
+            Some(match posting.account.owner()? {
+                Owner::Client(id) => Key::ClientBalance(id, currency),
+                Owner::Merchant(id) => Key::MerchantBalance(id, currency),
+            })
+        });
+        keys.extend(balances);
     }
 
     /// Decides a command: the events that carry it out (none if it is so already), or why not.
@@ -435,8 +490,49 @@ impl State {
                 let balance = self.merchant_balance(requested.merchant_id, requested.amount.currency);
                 payout::change(change, payout, &balance, context)
             }
+            Command::RequestCorrection(request) => {
+                let reversed = &request.reversed;
+                let corrected_by = self.correction_of(reversed.draft.event_id);
+                correction::request(request, corrected_by, self.standing(reversed)?, context)
+            }
+            Command::ApproveCorrection(approve) => {
+                let correction = self.correction(approve.id).ok_or(Rejection::NotFound)?;
+                let reversed = &approve.reversed;
+                let corrected_by = self.correction_of(reversed.draft.event_id);
+                let (standing, has) = (self.standing(reversed)?, self.means(reversed));
+                correction::approve(approve, correction, corrected_by, standing, &has, context)
+            }
             Command::SetFxRate(set) => fx::set_rate(set, context),
         }
+    }
+
+    /// Finds what an event has decided, as it stands now.
+    fn standing(&self, reversed: &Envelope) -> Result<Standing<'_>, Rejection> {
+        Ok(match (reversed.stream_id(), reversed.event()) {
+            (StreamId::Payout(id), Event::PayoutPaid(_)) => {
+                Standing::Payout(self.payout(id).ok_or(Rejection::NotFound)?)
+            }
+            (StreamId::Payment(id), Event::PaymentDisputeLost(lost)) => {
+                let payment = self.payment(id).ok_or(Rejection::NotFound)?;
+                let (_, dispute) = payment.dispute(lost.dispute_id).ok_or(Rejection::NotFound)?;
+                Standing::Dispute(dispute)
+            }
+            _ => Standing::Cash,
+        })
+    }
+
+    /// Finds the balances that an event has changed; zero for whom it does not concern.
+    fn means(&self, reversed: &Envelope) -> Means {
+        let mut means = Means::default();
+        for posting in reversed.draft.postings.postings() {
+            let currency = posting.money().currency;
+            match posting.account.owner() {
+                Some(Owner::Client(id)) => means.client = self.client_balance(id, currency),
+                Some(Owner::Merchant(id)) => means.merchant = self.merchant_balance(id, currency),
+                None => {}
+            }
+        }
+        means
     }
 
     /// Finds who pays, and with what: the payment's own currency first, then others with a rate to it.
@@ -475,6 +571,7 @@ impl State {
             StreamId::Key(id) => self.api_key(id).map(|key| key.stamp),
             StreamId::Settlement(id) => self.settlement(id).map(|settlement| settlement.stamp),
             StreamId::Payout(id) => self.payout(id).map(|payout| payout.stamp),
+            StreamId::Correction(id) => self.correction(id).map(|correction| correction.stamp),
             StreamId::FxPair(from, to) => self.fx_rate(from, to).map(|rate| rate.stamp),
         };
         stamp.map_or(0, |stamp| stamp.version)
@@ -484,6 +581,9 @@ impl State {
     pub fn evolve(&mut self, envelope: &Envelope) {
         let open_before = self.open(envelope.stream_id());
         self.evolve_stream(envelope);
+        if let Event::JournalCorrected(of) = envelope.event() {
+            self.put(Key::CorrectionOf(of.reverses), Record::CorrectionOf(of.correction_id));
+        }
         self.post(envelope);
         self.count_open(open_before, envelope);
     }
@@ -528,6 +628,15 @@ impl State {
             (StreamId::Payout(id), _) => {
                 if let Some(Record::Payout(payout)) = self.touch(Key::Payout(id)) {
                     payout.evolve(envelope);
+                }
+            }
+            (StreamId::Correction(id), Event::CorrectionRequested(requested)) => {
+                let correction = Correction::request(id, requested, envelope);
+                self.put(Key::Correction(id), Record::Correction(Box::new(correction)));
+            }
+            (StreamId::Correction(id), _) => {
+                if let Some(Record::Correction(correction)) = self.touch(Key::Correction(id)) {
+                    correction.evolve(envelope);
                 }
             }
             (StreamId::FxPair(from, to), _) => {
@@ -746,6 +855,14 @@ mod tests {
         let yen = jpy(0).currency;
         assert_eq!(state.needs(&set_rate("EUR", "JPY", "160", 1)), [Key::FxRate(euro(), yen)]);
         let candidates = [(1, euro()), (1, yen)];
+        let deposited = Ledger::shop().last("client.deposited");
+        let corrected = Key::CorrectionOf(deposited.draft.event_id);
+        let what_it_changed = [corrected, client_and_balance[0], client_and_balance[1]];
+        assert_eq!(state.needs(&request_correction(1, &deposited)), what_it_changed);
+        let approve = approve_correction(1, &deposited, 2);
+        assert_eq!(state.needs(&approve), [&[Key::Correction(correction(1))], &what_it_changed[..]].concat());
+        let issued = Ledger::shop().last("card.issued");
+        assert_eq!(state.needs(&request_correction(1, &issued)), [Key::CorrectionOf(issued.draft.event_id)]);
         let balances = [merchant_balance, Key::MerchantBalance(merchant(1), yen)];
         assert_eq!(state.needs(&settle(1, candidates)), balances);
     }
@@ -861,7 +978,20 @@ mod tests {
             .given(open_dispute_part(1, 3, eur(50)))
             .given(open_client(2))
             .given(deposit_to_merchant(1, eur(500)))
-            .given(request_payout(1, eur(20)));
+            .given(request_payout(1, eur(20)))
+            .given(request_payout(3, eur(10)))
+            .given(change_payout(3, PayoutNews::Paid))
+            .given(open_dispute_part(4, 3, eur(10)))
+            .given(lose(4, 3));
+        let (deposited, paid, lost) = (
+            ledger.last("client.deposited"),
+            ledger.last("payout.paid"),
+            ledger.last("payment.dispute_lost"),
+        );
+        let ledger = ledger
+            .given(request_correction(1, &deposited))
+            .given(request_correction(2, &paid))
+            .given(request_correction(3, &lost));
         let context = Context { now: BEGIN.parse().unwrap(), event_id: EventId::new(uuid(1)) };
         let others = [
             pay(2, eur(100)),
@@ -887,6 +1017,11 @@ mod tests {
             win(1, 3),
             lose(1, 3),
             lose_unanswered(1, 3),
+            request_correction(4, &deposited),
+            approve_correction(1, &deposited, 1),
+            approve_correction(1, &deposited, 2),
+            approve_correction(2, &paid, 2),
+            approve_correction(3, &lost, 2),
         ];
         for command in of_payment().into_iter().chain(others) {
             let mut state = State::default();
@@ -957,10 +1092,11 @@ mod tests {
                 StreamId::Key(key(n)),
                 StreamId::Settlement(settlement(n)),
                 StreamId::Payout(payout(n)),
+                StreamId::Correction(correction(n)),
                 StreamId::FxPair(euro(), jpy(0).currency),
             ]
         };
-        assert_eq!(streams(1).map(|stream| State::default().stream_version(stream)), [0; 8]);
+        assert_eq!(streams(1).map(|stream| State::default().stream_version(stream)), [0; 9]);
         let ledger = Ledger::shop()
             .given(pay(1, eur(100)))
             .given(change_settings(1, |change| change.settlement_delay_days = Some(0)))
@@ -970,9 +1106,11 @@ mod tests {
             .given(request_payout(1, eur(10)))
             .given(change_payout(1, PayoutNews::Paid))
             .given(change_payout(1, PayoutNews::Returned))
+            .given(deposit_to_merchant(1, eur(1)))
+            .corrected(1, "merchant.deposited")
             .given(set_rate("EUR", "JPY", "160", 3))
             .given(set_rate("EUR", "JPY", "161", 3));
-        assert_eq!(streams(1).map(|stream| ledger.state.stream_version(stream)), [2, 2, 2, 2, 1, 1, 3, 2]);
+        assert_eq!(streams(1).map(|stream| ledger.state.stream_version(stream)), [2, 4, 2, 2, 1, 1, 3, 2, 2]);
     }
 
     #[test]
@@ -1085,6 +1223,11 @@ mod tests {
             change_payout(1, PayoutNews::Returned),
             request_payout(2, eur(10)),
             change_payout(2, PayoutNews::Failed),
+            request_payout(3, eur(10)),
+            change_payout(3, PayoutNews::Paid),
+            deposit(1, eur(5)),
+            withdraw(1, eur(5)),
+            deposit_to_merchant(1, eur(5)),
             open_client(2),
             close_client(2),
         ];
@@ -1092,6 +1235,24 @@ mod tests {
             let ledger = ledger.given(command);
             log.extend_from_slice(ledger.appended());
             ledger
+        });
+        let corrected = [
+            "payment.dispute_lost",
+            "payout.paid",
+            "client.withdrawn",
+            "client.deposited",
+            "merchant.deposited",
+        ];
+        let ledger = (1..).zip(corrected).fold(ledger, |ledger, (n, type_name)| {
+            let reversed = ledger.last(type_name);
+            [request_correction(n, &reversed), approve_correction(n, &reversed, 2)].into_iter().fold(
+                ledger,
+                |ledger, command| {
+                    let ledger = ledger.given(command);
+                    log.extend_from_slice(ledger.appended());
+                    ledger
+                },
+            )
         });
         let mut folded = State::default();
         for envelope in &log {

@@ -11,10 +11,10 @@ use crate::api_key::Role;
 use crate::balance::Unsettled;
 use crate::card_number::{Brand, Expiry, Fingerprint};
 use crate::command::{
-    Authorize, Capture, ChangeCard, ChangeMerchant, ChangePayout, ChangeSettings, CloseClient, Command,
-    Context, CreateKey, DepositToMerchant, DisputeOf, Increment, IssueCard, MoveCash, OpenClient,
-    OpenDispute, OpenMerchant, PayoutNews, Refund, ReopenDispute, RequestPayout, SetFxRate, Settle,
-    SubmitEvidence, Void, WriteOff,
+    ApproveCorrection, Authorize, Capture, ChangeCard, ChangeMerchant, ChangePayout, ChangeSettings,
+    CloseClient, Command, Context, CreateKey, DepositToMerchant, DisputeOf, Increment, IssueCard, MoveCash,
+    OpenClient, OpenDispute, OpenMerchant, PayoutNews, Refund, ReopenDispute, RequestCorrection,
+    RequestPayout, SetFxRate, Settle, SubmitEvidence, Void, WriteOff,
 };
 use crate::envelope::{Draft, Envelope};
 use crate::event::{
@@ -22,8 +22,8 @@ use crate::event::{
 };
 use crate::fee::{FeeSchedule, RefundFee};
 use crate::ids::{
-    CardId, ClientId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId, SettlementId,
-    StreamId,
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId,
+    SettlementId, StreamId,
 };
 use crate::journal::{Account, Owner, Side};
 use crate::money::{BALANCE_MAX, Currency, Money};
@@ -47,6 +47,9 @@ pub(crate) struct Ledger {
     event_ids: u128,
     position: u64,
     accounts: BTreeMap<(Account, Currency), i128>,
+    log: Vec<Envelope>,
+    /// Who asks for what is decided.
+    actor: KeyId,
     outcome: Result<Vec<Envelope>, Rejection>,
 }
 
@@ -59,6 +62,8 @@ impl Ledger {
             event_ids: 0,
             position: 0,
             accounts: BTreeMap::new(),
+            log: Vec::new(),
+            actor: key(1),
             outcome: Ok(Vec::new()),
         }
     }
@@ -83,6 +88,7 @@ impl Ledger {
     pub(crate) fn when(mut self, command: Command) -> Self {
         self.look_up(&command);
         let context = Context { now: self.now, event_id: self.event_id() };
+        self.actor = if let Command::ApproveCorrection(approve) = &command { approve.by } else { key(1) };
         let drafts = self.state.decide(&command, &context);
         assert_eq!(self.state.decide(&command, &context), drafts, "decided twice (I4)");
         self.outcome = drafts.map(|drafts| drafts.into_iter().map(|draft| self.append(draft)).collect());
@@ -209,7 +215,12 @@ impl Ledger {
 
     /// Returns an account's balance in EUR.
     pub(crate) fn account(&self, account: Account) -> i128 {
-        self.accounts.get(&(account, euro())).copied().unwrap_or_default()
+        self.account_in(account, euro())
+    }
+
+    /// Returns an account's balance in a currency.
+    pub(crate) fn account_in(&self, account: Account, currency: Currency) -> i128 {
+        self.accounts.get(&(account, currency)).copied().unwrap_or_default()
     }
 
     /// Returns what became of the last command.
@@ -220,6 +231,18 @@ impl Ledger {
     /// Returns the events of the last command in their places.
     pub(crate) fn appended(&self) -> &[Envelope] {
         self.outcome.as_ref().unwrap()
+    }
+
+    /// Returns the last event of a type.
+    pub(crate) fn last(&self, type_name: &str) -> Envelope {
+        let found = self.log.iter().rfind(|envelope| envelope.event().type_name() == type_name);
+        found.unwrap().clone()
+    }
+
+    /// Corrects the last event of a type by correction `n`, which key 1 asks for and key 2 approves.
+    pub(crate) fn corrected(self, n: u8, type_name: &str) -> Self {
+        let reversed = self.last(type_name);
+        self.given(request_correction(n, &reversed)).given(approve_correction(n, &reversed, 2))
     }
 
     /// Returns the last command's capture.
@@ -263,7 +286,7 @@ impl Ledger {
             position: self.position,
             version,
             recorded_at: self.now,
-            actor: key(1).to_string(),
+            actor: self.actor.to_string(),
             request_id: Some("test".to_owned()),
             draft,
         };
@@ -273,6 +296,7 @@ impl Ledger {
             let account = (posting.account, posting.money().currency);
             *self.accounts.entry(account).or_default() += i128::from(posting.effect());
         }
+        self.log.push(envelope.clone());
         envelope
     }
 
@@ -396,6 +420,7 @@ numbered! {
     dispute -> DisputeId;
     settlement -> SettlementId;
     payout -> PayoutId;
+    correction -> CorrectionId;
     key -> KeyId;
 }
 
@@ -700,6 +725,19 @@ pub(crate) fn request_payout(n: u8, amount: Money) -> Command {
 
 pub(crate) fn change_payout(n: u8, news: PayoutNews) -> Command {
     Command::ChangePayout(ChangePayout { id: payout(n), news, reason: None })
+}
+
+/// Asks for correction `n` of an event, for its own day.
+pub(crate) fn request_correction(n: u8, reversed: &Envelope) -> Command {
+    let (id, effective_date) = (correction(n), reversed.recorded_at.day());
+    let (reversed, reason) = (Box::new(reversed.clone()), sealed("typed twice"));
+    Command::RequestCorrection(RequestCorrection { id, reversed, effective_date, reason })
+}
+
+/// Approves correction `n`, of an event, with a key.
+pub(crate) fn approve_correction(n: u8, reversed: &Envelope, by: u8) -> Command {
+    let (id, reversed) = (correction(n), Box::new(reversed.clone()));
+    Command::ApproveCorrection(ApproveCorrection { id, reversed, by: key(by) })
 }
 
 /// Sets the rate of two currencies, valid for so many days from the test's beginning.

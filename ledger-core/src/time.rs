@@ -87,6 +87,11 @@ impl From<Timestamp> for String {
 #[serde(transparent)]
 pub struct Day(NaiveDate);
 
+/// The text is no day of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed day")]
+pub struct MalformedDay;
+
 impl Day {
     /// Returns the day `days` later, or the last possible one.
     #[must_use]
@@ -111,6 +116,15 @@ impl fmt::Display for Day {
     }
 }
 
+impl FromStr for Day {
+    type Err = MalformedDay;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let day = text.parse().ok().filter(|day: &NaiveDate| day.to_string() == text);
+        day.map(Self).ok_or(MalformedDay)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +138,16 @@ mod tests {
             assert_eq!(sent.parse::<Timestamp>().unwrap().to_string(), kept);
         }
         assert_eq!("2026-11-24".parse::<Timestamp>(), Err(MalformedTimestamp));
+    }
+
+    #[test]
+    fn a_day_has_one_spelling() {
+        assert_eq!("2028-02-29".parse::<Day>().unwrap().to_string(), "2028-02-29");
+        for text in
+            ["2026-02-29", "2026-2-28", " 2026-02-28", "+2026-02-28", "20260228", "2026-02-28T00:00:00Z", ""]
+        {
+            assert_eq!(text.parse::<Day>(), Err(MalformedDay), "{text}");
+        }
     }
 
     #[test]

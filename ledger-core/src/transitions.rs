@@ -29,6 +29,7 @@ fn outcome(state: fn() -> Ledger, command: Command) -> String {
         }
         Err(Rejection::NotFound) => "404".to_owned(),
         Err(Rejection::CurrencyMismatch) => "422".to_owned(),
+        Err(Rejection::DateOutOfRange) => "422".to_owned(),
         Err(Rejection::TooEarly) => "too early".to_owned(),
         Err(Rejection::Conflict(conflict)) => format!("`{}`", conflict.code()),
     }
@@ -74,7 +75,7 @@ fn disputed() -> Ledger {
     captured().given(open_dispute(1, 1))
 }
 
-const PAYMENTS: [Column; 15] = [
+const PAYMENTS: [Column; 16] = [
     ("declined", || Ledger::shop().given(pay(1, eur(10_001)))),
     ("authorized", authorized),
     ("authorized, its last day", || authorized().days_later(6)),
@@ -89,7 +90,8 @@ const PAYMENTS: [Column; 15] = [
     ("disputed in part", || captured().given(open_dispute_part(1, 1, eur(1_000)))),
     ("disputed", disputed),
     ("dispute won", || disputed().given(win(1, 1))),
-    ("dispute lost", || disputed().given(lose(1, 1))),
+    ("dispute lost", lost),
+    ("dispute lost, corrected", || lost().corrected(1, "payment.dispute_lost")),
 ];
 
 fn of_payments() -> [Row; 14] {
@@ -113,11 +115,15 @@ fn of_payments() -> [Row; 14] {
 
 // Disputes.
 
+fn lost() -> Ledger {
+    disputed().given(lose(1, 1))
+}
+
 fn won() -> Ledger {
     disputed().given(submit(1, 1, "signed for")).given(win(1, 1))
 }
 
-const DISPUTES: [Column; 10] = [
+const DISPUTES: [Column; 14] = [
     ("needs_response", disputed),
     ("needs_response, past respond_by", || disputed().days_later(14)),
     ("under_review", || disputed().given(submit(1, 1, "signed for"))),
@@ -127,7 +133,17 @@ const DISPUTES: [Column; 10] = [
     ("won, refunded in part since", || won().given(refund_part(1, eur(1_000)))),
     ("reopened", || won().given(reopen(1, 1))),
     ("reopened and won", || won().given(reopen(1, 1)).given(win(1, 1))),
-    ("lost", || disputed().given(lose(1, 1))),
+    ("lost", lost),
+    ("lost, corrected in time", || lost().corrected(1, "payment.dispute_lost")),
+    ("lost with evidence, corrected in time", || {
+        let answered = disputed().given(submit(1, 1, "signed for")).given(lose(1, 1));
+        answered.corrected(1, "payment.dispute_lost")
+    }),
+    ("lost in silence, corrected", || {
+        let silent = disputed().days_later(14).given(lose_unanswered(1, 1));
+        silent.corrected(1, "payment.dispute_lost")
+    }),
+    ("lost, corrected, lost again", || lost().corrected(1, "payment.dispute_lost").given(lose(1, 1))),
 ];
 
 fn of_disputes() -> [Row; 5] {
@@ -146,13 +162,23 @@ fn requested() -> Ledger {
     Ledger::shop().given(deposit_to_merchant(1, eur(1_000))).given(request_payout(1, eur(400)))
 }
 
-const PAYOUTS: [Column; 4] = [
+fn paid() -> Ledger {
+    requested().given(change_payout(1, PayoutNews::Paid))
+}
+
+fn returned() -> Ledger {
+    paid().given(change_payout(1, PayoutNews::Returned))
+}
+
+const PAYOUTS: [Column; 6] = [
     ("requested", requested),
-    ("paid", || requested().given(change_payout(1, PayoutNews::Paid))),
-    ("failed", || requested().given(change_payout(1, PayoutNews::Failed))),
-    ("returned", || {
-        requested().given(change_payout(1, PayoutNews::Paid)).given(change_payout(1, PayoutNews::Returned))
+    ("paid", paid),
+    ("paid, corrected", || paid().corrected(1, "payout.paid")),
+    ("paid, corrected, paid again", || {
+        paid().corrected(1, "payout.paid").given(change_payout(1, PayoutNews::Paid))
     }),
+    ("failed", || requested().given(change_payout(1, PayoutNews::Failed))),
+    ("returned", returned),
 ];
 
 fn of_payouts() -> [Row; 3] {
@@ -160,6 +186,36 @@ fn of_payouts() -> [Row; 3] {
         ("paid", change_payout(1, PayoutNews::Paid)),
         ("failed", change_payout(1, PayoutNews::Failed)),
         ("returned", change_payout(1, PayoutNews::Returned)),
+    ]
+}
+
+// Corrections.
+
+/// A payout that was paid, and two corrections of that which key 1 asks for.
+fn doubted() -> Ledger {
+    let (ledger, of) = (paid(), paid().last("payout.paid"));
+    ledger.given(request_correction(1, &of)).given(request_correction(2, &of))
+}
+
+const CORRECTIONS: [Column; 5] = [
+    ("requested", doubted),
+    ("the payout has come back since", || doubted().given(change_payout(1, PayoutNews::Returned))),
+    ("approved", || doubted().given(approve_correction(1, &paid().last("payout.paid"), 2))),
+    ("approved, paid again", || {
+        let approved = doubted().given(approve_correction(1, &paid().last("payout.paid"), 2));
+        approved.given(change_payout(1, PayoutNews::Paid))
+    }),
+    ("another was approved first", || doubted().given(approve_correction(2, &paid().last("payout.paid"), 2))),
+];
+
+fn of_corrections() -> [Row; 5] {
+    let (of, opened) = (paid().last("payout.paid"), paid().last("merchant.opened"));
+    [
+        ("ask again for the same event", request_correction(3, &of)),
+        ("ask for an event of another type", request_correction(3, &opened)),
+        ("approve with the key that asked", approve_correction(1, &of, 1)),
+        ("approve with another", approve_correction(1, &of, 2)),
+        ("payout returned", change_payout(1, PayoutNews::Returned)),
     ]
 }
 
@@ -284,6 +340,7 @@ fn section() -> String {
         ("A payment (the merchant is new and has nothing else)", table(&PAYMENTS, &of_payments())),
         ("A dispute", table(&DISPUTES, &of_disputes())),
         ("A payout", table(&PAYOUTS, &of_payouts())),
+        ("A correction of a payout that was paid", table(&CORRECTIONS, &of_corrections())),
         ("A merchant", table(&MERCHANTS, &of_merchants())),
         ("A client", table(&CLIENTS, &of_clients())),
         ("A card", table(&CARDS, &of_cards())),
@@ -330,6 +387,7 @@ fn every_command_is_tried() {
         of_payments().to_vec(),
         of_disputes().to_vec(),
         of_payouts().to_vec(),
+        of_corrections().to_vec(),
         of_merchants().to_vec(),
         of_clients().to_vec(),
         of_cards().to_vec(),
@@ -341,6 +399,6 @@ fn every_command_is_tried() {
         .map(|(_, command)| format!("{command:?}").chars().take_while(|c| c.is_alphanumeric()).collect())
         .collect();
     let opened = ["OpenClient", "OpenMerchant", "CreateKey", "SetFxRate"];
-    assert_eq!(names.len() + opened.len(), 32, "{names:?}");
+    assert_eq!(names.len() + opened.len(), 34, "{names:?}");
     assert!(opened.iter().all(|name| !names.contains(*name)));
 }

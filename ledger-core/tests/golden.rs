@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use ledger_core::event::DecodeError;
+use ledger_core::event::{DecodeError, Reversed};
 use ledger_core::ids::EventId;
 use ledger_core::personal::{Reason, Sealed, SecretKey};
 use ledger_core::{Envelope, Event, LeafHash};
@@ -180,6 +180,8 @@ fn optional_parts_stand_there_as_null() {
         ("merchant.reinstated.v1.bare.json", &["/data/reason"]),
         ("merchant.deposited.v1.bare.json", &["/data/reference"]),
         ("client.closed.v1.bare.json", &["/data/reason"]),
+        ("journal.corrected.v1.json", &["/data/dispute"]),
+        ("journal.corrected.v1.payout.json", &["/data/dispute"]),
     ] {
         let value: Value = serde_json::from_str(&fixture(name)).unwrap();
         for pointer in nulls {
@@ -228,6 +230,8 @@ fn personal_fields_open_with_their_key() {
         ("merchant.deposited.v1.json", &[("reference", json!("debt of December"))]),
         ("merchant.balance_written_off.v1.json", &[("reason", json!("insolvent"))]),
         ("client.closed.v1.json", &[("reason", json!("moved abroad"))]),
+        ("correction.requested.v1.json", &[("reason", json!("typed a zero too many"))]),
+        ("correction.requested.v1.dispute.json", &[("reason", json!("the wrong Größe of dispute"))]),
     ] {
         let value: Value = serde_json::from_str(&fixture(name)).unwrap();
         let event = value["event_id"].as_str().unwrap().parse().unwrap();
@@ -279,6 +283,8 @@ fn no_personal_data_and_no_secret_is_in_clear() {
             "December",
             "insolvent",
             "abroad",
+            "zero too many",
+            "wrong Größe",
         ] {
             assert!(!text.contains(word), "{name}: {word}");
         }
@@ -292,6 +298,24 @@ fn the_leaf_hash_is_that_of_rfc_6962() {
     assert_eq!(LeafHash::of("").to_string(), empty);
     assert_eq!(empty.parse(), Ok(LeafHash::of("")));
     assert!(empty[1..].parse::<LeafHash>().is_err() && "g".repeat(64).parse::<LeafHash>().is_err());
+}
+
+#[test]
+fn a_correction_mirrors_what_it_reverses() {
+    for (mirror, reversed) in [
+        ("journal.corrected.v1.json", "client.deposited.v1.json"),
+        ("journal.corrected.v1.dispute.json", "payment.dispute_lost.v1.json"),
+        ("journal.corrected.v1.payout.json", "payout.paid.v1.json"),
+    ] {
+        let [mirror, reversed] = [mirror, reversed].map(|name| Envelope::parse(&fixture(name)).unwrap());
+        assert_eq!(mirror.draft.postings, reversed.draft.postings.mirrored());
+        let Event::JournalCorrected(of) = mirror.event() else { panic!() };
+        assert_eq!(
+            (of.reverses, Some(of.reversed)),
+            (reversed.draft.event_id, Reversed::of(reversed.event()))
+        );
+        assert_eq!(mirror.stream_id(), reversed.stream_id());
+    }
 }
 
 #[test]

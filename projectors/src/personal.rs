@@ -103,6 +103,7 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
         Event::PayoutPaid(changed) | Event::PayoutFailed(changed) | Event::PayoutReturned(changed) => {
             person(changed.reason.as_ref())
         }
+        Event::CorrectionRequested(of) => person(Some(&of.reason)),
         Event::CardIssued(_)
         | Event::MerchantOpened(_)
         | Event::MerchantSettingsChanged(_)
@@ -114,6 +115,8 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
         | Event::PaymentExpired(_)
         | Event::SettlementClosed(_)
         | Event::PayoutRequested(_)
+        | Event::CorrectionApproved(_)
+        | Event::JournalCorrected(_)
         | Event::FxRateSet(_) => Vec::new(),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Model {
     Settlement,
     /// Payouts.
     Payout,
+    /// Corrections.
+    Correction,
     /// Rates between currencies.
     FxRate,
     /// What clients and merchants are told.
@@ -30,7 +32,7 @@ pub(crate) enum Model {
 }
 
 /// How many there are.
-const MODELS: usize = 8;
+const MODELS: usize = 9;
 
 impl Model {
     pub(crate) const ALL: [Self; MODELS] = [
@@ -40,6 +42,7 @@ impl Model {
         Self::Payment,
         Self::Settlement,
         Self::Payout,
+        Self::Correction,
         Self::FxRate,
         Self::Notification,
     ];
@@ -53,6 +56,7 @@ impl Model {
             Self::Payment => read_model::PAYMENT,
             Self::Settlement => read_model::SETTLEMENT,
             Self::Payout => read_model::PAYOUT,
+            Self::Correction => read_model::CORRECTION,
             Self::FxRate => read_model::FX_RATE,
             Self::Notification => read_model::NOTIFICATION,
         }

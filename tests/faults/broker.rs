@@ -11,8 +11,9 @@ use ledger_tests::{Load, Proxy, Sent, TestLedger};
 use serde_json::json;
 use sqlx::Executor;
 
-pub(crate) const QUEUES: [&str; 9] = [
+pub(crate) const QUEUES: [&str; 10] = [
     "quittance.projection.client-account.v1",
+    "quittance.projection.correction.v1",
     "quittance.projection.deadlines.v1",
     "quittance.projection.fx-rate.v1",
     "quittance.projection.house-account.v1",

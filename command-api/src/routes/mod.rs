@@ -4,6 +4,7 @@ mod api_keys;
 mod bulk;
 mod cards;
 mod clients;
+mod corrections;
 mod disputes;
 mod fx_rates;
 mod merchants;
@@ -77,6 +78,8 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .routes(routes!(payouts::paid))
         .routes(routes!(payouts::failed))
         .routes(routes!(payouts::returned))
+        .routes(routes!(corrections::request))
+        .routes(routes!(corrections::approve))
         .routes(routes!(fx_rates::set))
         .with_state(gateway.clone());
     let (parts, _) = commands.clone().split_for_parts();

@@ -309,6 +309,34 @@ pub(crate) struct Payout {
     position: u64,
 }
 
+/// A correction of one event.
+#[derive(ToSchema)]
+pub(crate) struct Correction {
+    id: String,
+    /// requested or approved.
+    status: String,
+    /// The event.
+    reverses: String,
+    /// The event's type.
+    reverses_type: String,
+    /// The event's position.
+    reverses_position: u64,
+    /// The stream that the event belongs to, and that the correction is written to.
+    reverses_stream: String,
+    /// How much the event moved.
+    amount: Amount,
+    /// The day that the correction belongs to.
+    effective_date: String,
+    reason: Option<String>,
+    /// The API key that asked for it.
+    requested_by: String,
+    /// The API key that approved it; null until then.
+    approved_by: Option<String>,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
 /// A rate.
 #[derive(ToSchema)]
 pub(crate) struct FxRate {

@@ -6,6 +6,9 @@
 //!       └────── won or lost ─────────┘        won ── reopened, once ── needs_response
 //! ```
 //!
+//! A dispute that was lost by mistake is opened again by a correction: it waits for the merchant if nobody
+//! had responded and there is time, else it is under review, so that only an operator ends it.
+//!
 //! While a dispute is open, its amount is reserved: out of what is available to the merchant, below zero if
 //! need be. A dispute that nobody responds to in time is lost.
 
@@ -13,7 +16,9 @@ use super::{Amounts, Payment, RESPONSE_DAYS};
 use crate::balance::{ClientBalance, MerchantBalance};
 use crate::command::{Context, DisputeOf, OpenDispute, ReopenDispute, SubmitEvidence};
 use crate::envelope::{Draft, Envelope};
-use crate::event::{DisputeDecided, DisputeReopened, Event, EvidenceSubmitted, PaymentDisputed};
+use crate::event::{
+    DisputeDecided, DisputeReopened, DisputeResumed, Event, EvidenceSubmitted, PaymentDisputed, ResumedStatus,
+};
 use crate::ids::{DisputeId, EventId, StreamId};
 use crate::journal::{Account, JournalEntry, Move};
 use crate::money::{BALANCE_MAX, Money};
@@ -42,6 +47,8 @@ pub struct Dispute {
     pub respond_by: Timestamp,
     /// What the merchant said last, and the event that it is bound to.
     pub evidence: Option<(EventId, Sealed)>,
+    /// Whether the merchant has said something since it was opened the last time.
+    pub answered: bool,
     /// Whether it was opened again.
     pub reopened: bool,
     /// Its first and its last event; the version is the payment's.
@@ -59,6 +66,15 @@ pub enum DisputeStatus {
     Won,
     /// The client has the money back.
     Lost,
+}
+
+impl From<ResumedStatus> for DisputeStatus {
+    fn from(status: ResumedStatus) -> Self {
+        match status {
+            ResumedStatus::NeedsResponse => Self::NeedsResponse,
+            ResumedStatus::UnderReview => Self::UnderReview,
+        }
+    }
 }
 
 impl DisputeStatus {
@@ -88,6 +104,7 @@ impl Dispute {
             status: DisputeStatus::NeedsResponse,
             respond_by: event.respond_by,
             evidence: None,
+            answered: false,
             reopened: false,
             stamp: Stamp::first(envelope),
         }
@@ -99,6 +116,7 @@ impl Dispute {
         match envelope.event() {
             Event::PaymentDisputeEvidenceSubmitted(event) => {
                 self.evidence = Some((envelope.draft.event_id, event.text.clone()));
+                self.answered = true;
                 self.status = DisputeStatus::UnderReview;
             }
             Event::PaymentDisputeWon(_) => self.status = DisputeStatus::Won,
@@ -106,10 +124,30 @@ impl Dispute {
             Event::PaymentDisputeReopened(event) => {
                 self.status = DisputeStatus::NeedsResponse;
                 self.respond_by = event.respond_by;
+                self.answered = false;
                 self.reopened = true;
+            }
+            Event::JournalCorrected(event) => {
+                if let Some(resumed) = event.dispute {
+                    self.status = resumed.status.into();
+                }
             }
             _ => {}
         }
+    }
+
+    /// Tells where it stands once the event that lost it is corrected.
+    ///
+    /// # Errors
+    ///
+    /// It is not lost.
+    pub fn resume(&self, now: Timestamp) -> Result<DisputeResumed, Conflict> {
+        if self.status != DisputeStatus::Lost {
+            return Err(self.closed());
+        }
+        let waits = !self.answered && now < self.respond_by;
+        let status = if waits { ResumedStatus::NeedsResponse } else { ResumedStatus::UnderReview };
+        Ok(DisputeResumed { status, respond_by: self.respond_by })
     }
 
     /// Tells whether the merchant's time to say something ran out in silence.
@@ -277,11 +315,12 @@ fn charge_back(
     context: &Context,
 ) -> Result<Vec<Draft>, Rejection> {
     let purse = amounts.purse;
-    if !client_balance.has_room_for(purse.leg(amounts.given_back(), dispute.amount).amount) {
+    let leg = amounts.leg_back(dispute.amount);
+    if !client_balance.has_room_for(leg.amount) {
         let limit = Money::new(BALANCE_MAX, purse.pays_in());
         return Err(Conflict::BalanceLimitExceeded { limit }.into());
     }
-    let (target, exchanged) = purse.pay_back(amounts.given_back(), dispute.amount);
+    let (target, exchanged) = purse.pay_back(leg);
     let reserved = Account::MerchantReserved(payment.details.merchant_id);
     let paid = Move::new(reserved, target, payment.money(dispute.amount));
     let entry = JournalEntry::of([paid].into_iter().chain(exchanged));

@@ -29,7 +29,7 @@ pub use release::{expire, void, warn_of_expiry};
 
 use crate::balance::add;
 use crate::envelope::Envelope;
-use crate::event::{DeclineCode, Event, PaymentAuthorized, PaymentDeclined, PaymentDetails};
+use crate::event::{DeclineCode, Event, PaymentAuthorized, PaymentDeclined, PaymentDetails, Reversed};
 use crate::ids::{ClientId, EventId, MerchantId, PaymentId, StreamId};
 use crate::money::{Currency, Money};
 use crate::rejection::{Conflict, Rejection};
@@ -101,6 +101,8 @@ pub struct Amounts {
     pub fee_returned: i64,
     /// What refunds have brought back in the currency that pays.
     pub refunded_to_purse: i64,
+    /// What has gone back to the client in the currency that pays, by refunds and lost disputes.
+    pub given_back_to_purse: i64,
     /// Every dispute, the oldest first.
     pub disputes: Vec<Dispute>,
 }
@@ -120,6 +122,7 @@ impl Amounts {
             fee_taken: 0,
             fee_returned: 0,
             refunded_to_purse: 0,
+            given_back_to_purse: 0,
             disputes: Vec::new(),
         }
     }
@@ -143,6 +146,14 @@ impl Amounts {
     /// Returns what has gone back to the client, by refunds and lost disputes.
     pub const fn given_back(&self) -> i64 {
         self.refunded.saturating_add(self.charged_back)
+    }
+
+    /// Returns what giving `more` back brings the client in the currency that pays: what all of it costs, less
+    /// what went back before. Without corrections that is the difference of f over the running total; after
+    /// one it still lets no order of parts bring the client more than the whole.
+    fn leg_back(&self, more: i64) -> Money {
+        let total = self.purse.cost(self.given_back().saturating_add(more)).unwrap_or(i64::MAX);
+        Money::new(total.saturating_sub(self.given_back_to_purse).max(0), self.purse.pays_in())
     }
 
     /// Tells where an approved payment stands: the first status that holds.
@@ -182,15 +193,24 @@ impl Amounts {
                 self.expired = true;
             }
             Event::PaymentRefunded(event) => {
-                let to_purse = self.purse.leg(self.given_back(), event.amount.amount);
-                add(&mut self.refunded_to_purse, to_purse.amount);
+                let to_purse = self.purse.brought_by(&envelope.draft.postings);
+                add(&mut self.refunded_to_purse, to_purse);
+                add(&mut self.given_back_to_purse, to_purse);
                 add(&mut self.refunded, event.amount.amount);
                 add(&mut self.fee_returned, event.fee_returned.amount);
             }
             Event::PaymentDisputed(event) => self.disputes.push(Dispute::open(event, envelope)),
             Event::PaymentDisputeLost(event) => {
                 add(&mut self.charged_back, event.amount.amount);
+                add(&mut self.given_back_to_purse, self.purse.brought_by(&envelope.draft.postings));
                 self.evolve_dispute(event.dispute_id, envelope);
+            }
+            Event::JournalCorrected(event) => {
+                if let Reversed::DisputeLost { dispute_id, amount, .. } = event.reversed {
+                    self.charged_back = self.charged_back.saturating_sub(amount.amount);
+                    add(&mut self.given_back_to_purse, self.purse.brought_by(&envelope.draft.postings));
+                    self.evolve_dispute(dispute_id, envelope);
+                }
             }
             Event::PaymentDisputeWon(event) => self.evolve_dispute(event.dispute_id, envelope),
             Event::PaymentDisputeReopened(event) => self.evolve_dispute(event.dispute_id, envelope),

@@ -6,7 +6,7 @@
 
 use crate::event::Funding;
 use crate::ids::ClientId;
-use crate::journal::{Account, Move};
+use crate::journal::{Account, JournalEntry, Move, Posting};
 use crate::money::{Currency, Money};
 
 /// Whose money pays for a payment, and in which currency.
@@ -65,14 +65,19 @@ impl Purse {
     }
 
     /// Returns the account that money goes back to, and what empties it: the mirror of [`Self::pay`].
-    pub(super) fn pay_back(&self, given_back: i64, more: i64) -> (Account, Option<Move>) {
+    pub(super) fn pay_back(&self, leg: Money) -> (Account, Option<Move>) {
         match self.funding {
             None => (self.available(), None),
-            Some(_) => {
-                let exchanged = Move::new(Account::HouseFx, self.available(), self.leg(given_back, more));
-                (Account::HouseFx, Some(exchanged))
-            }
+            Some(_) => (Account::HouseFx, Some(Move::new(Account::HouseFx, self.available(), leg))),
         }
+    }
+
+    /// Returns what an event's postings have brought into the purse, less what they took.
+    pub(super) fn brought_by(&self, entry: &JournalEntry) -> i64 {
+        let is_mine = |posting: &&Posting| {
+            posting.account == self.available() && posting.money().currency == self.pays_in()
+        };
+        entry.postings().iter().filter(is_mine).fold(0, |sum, posting| sum.saturating_add(posting.effect()))
     }
 
     const fn available(&self) -> Account {

@@ -42,11 +42,12 @@ pub fn refund(
     let from_merchant = payment.money(amount.amount - fee_returned.amount);
     let sources = draw(from_merchant, merchant_balance, merchant)?;
     let purse = amounts.purse;
-    if !client_balance.has_room_for(purse.leg(amounts.given_back(), amount.amount).amount) {
+    let leg = amounts.leg_back(amount.amount);
+    if !client_balance.has_room_for(leg.amount) {
         let limit = Money::new(BALANCE_MAX, purse.pays_in());
         return Err(Conflict::BalanceLimitExceeded { limit }.into());
     }
-    let (target, exchanged) = purse.pay_back(amounts.given_back(), amount.amount);
+    let (target, exchanged) = purse.pay_back(leg);
     let paid = [
         Move::new(Account::HouseFees, target, fee_returned),
         Move::new(Account::MerchantAvailable(merchant.id), target, sources.available),

@@ -134,6 +134,7 @@ pub(super) fn payment_id(event: &Decoded) -> Option<String> {
         | StreamId::Key(_)
         | StreamId::Settlement(_)
         | StreamId::Payout(_)
+        | StreamId::Correction(_)
         | StreamId::FxPair(..) => None,
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use event_store::read_model::{self, ReadModel};
-use ledger_core::event::{Event, PaymentAuthorized, PaymentCaptured};
+use ledger_core::event::{
+    DisputeResumed, Event, JournalCorrected, PaymentAuthorized, PaymentCaptured, ResumedStatus, Reversed,
+};
 use ledger_core::ids::{ClientId, DisputeId, MerchantId, PaymentId, StreamId};
 use ledger_core::payment::WARNING_DAYS;
 use ledger_core::time::Day;
@@ -157,11 +159,21 @@ impl Changes {
                 let row = dispute(payment, of.client_id, of.merchant_id, of.respond_by);
                 self.made.insert(response_to(of.dispute_id), row);
             }
+            Event::JournalCorrected(of) => self.resume(payment, of),
             Event::PaymentDisputeEvidenceSubmitted(of) => self.remove(response_to(of.dispute_id)),
             Event::PaymentDisputeWon(of) | Event::PaymentDisputeLost(of) => {
                 self.remove(response_to(of.dispute_id));
             }
             _ => {}
+        }
+    }
+
+    /// A dispute that was lost by mistake waits for its merchant again, unless only an operator ends it.
+    fn resume(&mut self, payment: PaymentId, of: &JournalCorrected) {
+        if let Reversed::DisputeLost { merchant_id, client_id, dispute_id, .. } = of.reversed
+            && let Some(DisputeResumed { status: ResumedStatus::NeedsResponse, respond_by }) = of.dispute
+        {
+            self.made.insert(response_to(dispute_id), dispute(payment, client_id, merchant_id, respond_by));
         }
     }
 
@@ -328,10 +340,10 @@ mod tests {
     use ledger_core::Money;
     use ledger_core::card_number::Expiry;
     use ledger_core::event::{
-        CaptureMode, EvidenceSubmitted, PaymentCard, PaymentDetails, PaymentDisputed, PaymentExpired,
-        PaymentExpiring, PaymentIncremented, SettlementClosed,
+        CaptureMode, DisputeDecided, EvidenceSubmitted, PaymentCard, PaymentDetails, PaymentDisputed,
+        PaymentExpired, PaymentExpiring, PaymentIncremented, SettlementClosed,
     };
-    use ledger_core::ids::SettlementId;
+    use ledger_core::ids::{CorrectionId, EventId, SettlementId};
     use ledger_core::journal::JournalEntry;
     use ledger_core::personal::{Reason, Sealed};
     use sqlx::types::Uuid;
@@ -513,5 +525,27 @@ mod tests {
         let answered = changes(&[opened, evidence]);
         assert!(answered.made.is_empty());
         assert_eq!(answered.gone, BTreeSet::from([response_to(id)]));
+    }
+
+    #[test]
+    fn a_dispute_that_was_lost_by_mistake_waits_again_while_there_is_time() {
+        let (id, respond_by) = (DisputeId::new(Uuid::from_u128(1)), at(NOW).plus_days(14));
+        let (merchant_id, client_id, amount) = (merchant(1), client(1), eur(5));
+        let lost = DisputeDecided { merchant_id, client_id, dispute_id: id, amount, reason: None };
+        let corrected = |status| {
+            let of = JournalCorrected {
+                correction_id: CorrectionId::new(Uuid::from_u128(1)),
+                reverses: EventId::new(Uuid::from_u128(2)),
+                reversed: Reversed::DisputeLost { merchant_id, client_id, dispute_id: id, amount },
+                effective_date: day("2026-11-24"),
+                dispute: Some(DisputeResumed { status, respond_by }),
+            };
+            on(payment(1), Event::JournalCorrected(of))
+        };
+        let lost = on(payment(1), Event::PaymentDisputeLost(lost));
+        let in_time = changes(&[lost.clone(), corrected(ResumedStatus::NeedsResponse)]);
+        assert_eq!(due(&in_time), [(DISPUTE_RESPONSE, "2026-12-08T08:00:00.000000Z".to_owned())]);
+        assert_eq!(in_time.gone, BTreeSet::from([response_to(id)]));
+        assert!(changes(&[lost, corrected(ResumedStatus::UnderReview)]).made.is_empty());
     }
 }

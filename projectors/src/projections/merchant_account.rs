@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use event_store::read_model::{self, ReadModel};
-use ledger_core::event::{Event, MerchantOpened, Settings};
+use ledger_core::event::{Event, JournalCorrected, MerchantOpened, Reversed, Settings};
 use ledger_core::ids::{MerchantId, StreamId};
 use ledger_core::{Account, Envelope, Owner};
 use sqlx::PgConnection;
@@ -188,7 +188,7 @@ async fn write_balances(tables: &mut PgConnection, balances: &Accounts<'_, 4>) -
     Ok(())
 }
 
-/// What a payout that was paid or has come back does to what was paid out.
+/// What a payout that was paid, has come back or was not paid after all does to what was paid out.
 #[derive(PartialEq, Eq, Debug)]
 struct PaidOut {
     merchant: String,
@@ -199,12 +199,16 @@ struct PaidOut {
 
 impl PaidOut {
     fn of(event: &Decoded) -> Option<Self> {
-        let (payout, change) = match event.envelope.event() {
-            Event::PayoutPaid(payout) => (payout, payout.amount.amount),
-            Event::PayoutReturned(payout) => (payout, -payout.amount.amount),
+        let (merchant, money, change) = match event.envelope.event() {
+            Event::PayoutPaid(payout) => (payout.merchant_id, payout.amount, payout.amount.amount),
+            Event::PayoutReturned(payout) => (payout.merchant_id, payout.amount, -payout.amount.amount),
+            Event::JournalCorrected(JournalCorrected {
+                reversed: Reversed::PayoutPaid { merchant_id, amount },
+                ..
+            }) => (*merchant_id, *amount, -amount.amount),
             _ => return None,
         };
-        let (merchant, currency) = (payout.merchant_id.to_string(), payout.amount.currency.to_string());
+        let (merchant, currency) = (merchant.to_string(), money.currency.to_string());
         Some(Self { merchant, currency, position: event.position(), change })
     }
 }
@@ -259,7 +263,7 @@ fn paid_out_after(
 #[cfg(test)]
 mod tests {
     use ledger_core::event::PayoutChanged;
-    use ledger_core::ids::PayoutId;
+    use ledger_core::ids::{CorrectionId, EventId, PayoutId};
     use ledger_core::journal::JournalEntry;
     use sqlx::types::Uuid;
 
@@ -273,16 +277,29 @@ mod tests {
             let changed = PayoutChanged { merchant_id: merchant(1), amount: eur(amount), reason: None };
             event(position, stream, of(changed), JournalEntry::none())
         };
+        let corrected = |position, reversed| {
+            let of = JournalCorrected {
+                correction_id: CorrectionId::new(Uuid::from_u128(1)),
+                reverses: EventId::new(Uuid::from_u128(2)),
+                reversed,
+                effective_date: "2026-11-24".parse().unwrap(),
+                dispute: None,
+            };
+            let stream = StreamId::Payout(PayoutId::new(Uuid::from_u128(1)));
+            event(position, stream, Event::JournalCorrected(of), JournalEntry::none())
+        };
         let events = [
             payout(5, Event::PayoutPaid, 100),
             payout(6, Event::PayoutFailed, 7),
             payout(8, Event::PayoutReturned, 100),
             payout(9, Event::PayoutPaid, 3),
+            corrected(10, Reversed::PayoutPaid { merchant_id: merchant(1), amount: eur(3) }),
+            corrected(11, Reversed::MerchantDeposited { amount: eur(5) }),
         ];
         let payouts: Vec<PaidOut> = events.iter().filter_map(PaidOut::of).collect();
         let before = BTreeMap::from([((merchant(1).to_string(), "EUR".to_owned()), 40)]);
-        assert_eq!(paid_out_after(&payouts, before).unwrap(), [140, 40, 43]);
-        assert_eq!(payouts.iter().map(|payout| payout.position).collect::<Vec<_>>(), [5, 8, 9]);
+        assert_eq!(paid_out_after(&payouts, before).unwrap(), [140, 40, 43, 40]);
+        assert_eq!(payouts.iter().map(|payout| payout.position).collect::<Vec<_>>(), [5, 8, 9, 10]);
         let full = BTreeMap::from([((merchant(1).to_string(), "EUR".to_owned()), i64::MAX)]);
         assert!(matches!(paid_out_after(&payouts, full), Err(ApplyError::OutOfRange { .. })));
     }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod client_account;
+mod correction;
 mod deadlines;
 mod fx_rate;
 mod house_account;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(payment::Payments),
         Box::new(settlement::Settlements),
         Box::new(payout::Payouts),
+        Box::new(correction::Corrections),
         Box::new(fx_rate::FxRates),
         Box::new(notification::Notifications),
         Box::new(deadlines::Deadlines),

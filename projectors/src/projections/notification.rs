@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use event_store::read_model::{self, ReadModel};
-use ledger_core::event::Event;
+use ledger_core::event::{Event, JournalCorrected, Reversed};
 use ledger_core::ids::StreamId;
 use ledger_core::{Envelope, Owner};
 use serde_json::{Value, json};
@@ -45,7 +45,8 @@ impl Projection for Notifications {
     }
 }
 
-/// Returns whom an event concerns: its client and its merchant. API keys and rates concern nobody.
+/// Returns whom an event concerns: its client and its merchant. API keys, rates and corrections that are only asked
+/// for concern nobody.
 fn recipients(event: &Envelope) -> Vec<Owner> {
     let both = |client, merchant| vec![Owner::Client(client), Owner::Merchant(merchant)];
     match (event.stream_id(), event.event()) {
@@ -77,6 +78,14 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
         (_, Event::PayoutPaid(of) | Event::PayoutFailed(of) | Event::PayoutReturned(of)) => {
             vec![Owner::Merchant(of.merchant_id)]
         }
+        (_, Event::JournalCorrected(of)) => match of.reversed {
+            Reversed::PayoutPaid { merchant_id, .. } => vec![Owner::Merchant(merchant_id)],
+            Reversed::DisputeLost { client_id, merchant_id, .. } => both(client_id, merchant_id),
+            // In the streams of clients and merchants.
+            Reversed::ClientDeposited { .. }
+            | Reversed::ClientWithdrawn { .. }
+            | Reversed::MerchantDeposited { .. } => Vec::new(),
+        },
         (
             _,
             Event::ClientOpened(_)
@@ -91,6 +100,8 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
             | Event::MerchantBalanceWrittenOff(_)
             | Event::ApiKeyCreated(_)
             | Event::ApiKeyRevoked(_)
+            | Event::CorrectionRequested(_)
+            | Event::CorrectionApproved(_)
             | Event::FxRateSet(_),
         ) => Vec::new(),
     }
@@ -107,6 +118,8 @@ fn facts(event: &Envelope) -> Value {
         | Event::MerchantReinstated(_)
         | Event::ApiKeyCreated(_)
         | Event::ApiKeyRevoked(_)
+        | Event::CorrectionRequested(_)
+        | Event::CorrectionApproved(_)
         | Event::FxRateSet(_) => json!({}),
         Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) | Event::MerchantDeposited(moved) => {
             json!({ "amount": moved.amount })
@@ -155,5 +168,22 @@ fn facts(event: &Envelope) -> Value {
         Event::PayoutPaid(of) | Event::PayoutFailed(of) | Event::PayoutReturned(of) => {
             json!({ "payout_id": event.stream_id(), "amount": of.amount })
         }
+        Event::JournalCorrected(of) => corrected(event.stream_id(), of),
     }
+}
+
+/// Returns what may be told of a correction: what it undoes, and which payout or dispute is open again.
+fn corrected(stream: StreamId, of: &JournalCorrected) -> Value {
+    let mut facts = json!({
+        "correction_id": of.correction_id, "reverses_type": of.reversed.type_name(),
+        "amount": of.reversed.amount(), "effective_date": of.effective_date, "dispute": of.dispute,
+    });
+    match of.reversed {
+        Reversed::PayoutPaid { .. } => facts["payout_id"] = json!(stream),
+        Reversed::DisputeLost { dispute_id, .. } => facts["dispute_id"] = json!(dispute_id),
+        Reversed::ClientDeposited { .. }
+        | Reversed::ClientWithdrawn { .. }
+        | Reversed::MerchantDeposited { .. } => {}
+    }
+    facts
 }

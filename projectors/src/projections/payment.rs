@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use event_store::read_model::{self, ReadModel};
 use ledger_core::card_number::Expiry;
 use ledger_core::event::{
-    CaptureMode, DeclineCode, Event, Funding, PaymentCard, PaymentDetails, PaymentRefunded,
+    CaptureMode, DeclineCode, Event, Funding, JournalCorrected, PaymentCard, PaymentDetails, PaymentRefunded,
+    Reversed,
 };
 use ledger_core::ids::{DisputeId, EventId, PaymentId, StreamId};
 use ledger_core::payment::{Amounts, Dispute, DisputeStatus, Outcome, Payment, Purse, Status};
@@ -39,6 +40,7 @@ impl Projection for Payments {
             | StreamId::Key(_)
             | StreamId::Settlement(_)
             | StreamId::Payout(_)
+            | StreamId::Correction(_)
             | StreamId::FxPair(..) => Vec::new(),
         }
     }
@@ -163,6 +165,8 @@ fn payment(row: &PgRow, disputes: Vec<Dispute>) -> Result<Payment, sqlx::Error> 
             fee_taken: amount("fee")?,
             fee_returned: 0,
             refunded_to_purse: row.try_get::<Option<i64>, _>("funding_refunded")?.unwrap_or(0),
+            // What later events bring, their postings tell.
+            given_back_to_purse: 0,
             disputes,
         }),
     };
@@ -207,6 +211,8 @@ fn dispute(row: &PgRow) -> Result<Dispute, sqlx::Error> {
         status: status.ok_or_else(|| sqlx::Error::Decode("unknown status of a dispute".into()))?,
         respond_by: moment(row, "respond_by")?,
         evidence: None,
+        // Where a correction opens it again, its event tells.
+        answered: false,
         reopened: row.try_get("reopened")?,
         stamp: stamp(row)?,
     })
@@ -442,6 +448,10 @@ fn touched(events: &[&Decoded]) -> BTreeMap<DisputeId, Touched> {
             }
             Event::PaymentDisputeWon(of) | Event::PaymentDisputeLost(of) => (of.dispute_id, None, None),
             Event::PaymentDisputeReopened(of) => (of.dispute_id, None, None),
+            Event::JournalCorrected(JournalCorrected {
+                reversed: Reversed::DisputeLost { dispute_id, .. },
+                ..
+            }) => (*dispute_id, None, None),
             _ => continue,
         };
         let touch = touched.entry(dispute).or_insert(Touched { payment, reason: None, evidence: None });
@@ -525,6 +535,7 @@ mod tests {
             fee_taken: 0,
             fee_returned: 0,
             refunded_to_purse: 0,
+            given_back_to_purse: 0,
             disputes: Vec::new(),
         }
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use event_store::read_model::{self, ReadModel};
 use ledger_core::Envelope;
-use ledger_core::event::{Event, PayoutChanged, PayoutRequested};
+use ledger_core::event::{Event, PayoutRequested};
 use ledger_core::ids::{PayoutId, StreamId};
 use ledger_core::payout::PayoutStatus;
+use ledger_core::personal::Reason;
 use sqlx::PgConnection;
 
 use crate::projection::{ApplyError, Decoded, Projection, expect_rows};
@@ -30,6 +31,7 @@ impl Projection for Payouts {
             | StreamId::Payment(_)
             | StreamId::Key(_)
             | StreamId::Settlement(_)
+            | StreamId::Correction(_)
             | StreamId::FxPair(..) => Vec::new(),
         }
     }
@@ -55,22 +57,23 @@ impl Projection for Payouts {
     }
 }
 
-/// What the bank said of a payout.
+/// What the bank said of a payout, or that what it said was a mistake.
 struct News<'a> {
     event: &'a Decoded,
     status: PayoutStatus,
-    changed: &'a PayoutChanged,
+    reason: Option<&'a Reason>,
 }
 
 impl<'a> News<'a> {
     fn of(event: &'a Decoded) -> Option<Self> {
-        let (status, changed) = match event.envelope.event() {
-            Event::PayoutPaid(changed) => (PayoutStatus::Paid, changed),
-            Event::PayoutFailed(changed) => (PayoutStatus::Failed, changed),
-            Event::PayoutReturned(changed) => (PayoutStatus::Returned, changed),
+        let (status, reason) = match event.envelope.event() {
+            Event::PayoutPaid(changed) => (PayoutStatus::Paid, changed.reason.as_ref()),
+            Event::PayoutFailed(changed) => (PayoutStatus::Failed, changed.reason.as_ref()),
+            Event::PayoutReturned(changed) => (PayoutStatus::Returned, changed.reason.as_ref()),
+            Event::JournalCorrected(_) => (PayoutStatus::Requested, None),
             _ => return None,
         };
-        Some(Self { event, status, changed })
+        Some(Self { event, status, reason })
     }
 }
 
@@ -98,7 +101,7 @@ async fn insert(
 }
 
 async fn update(tables: &mut PgConnection, news: &BTreeMap<PayoutId, News<'_>>) -> Result<(), ApplyError> {
-    let reasons = news.values().map(|of| of.event.open_reason(of.changed.reason.as_ref()));
+    let reasons = news.values().map(|of| of.event.open_reason(of.reason));
     let done = sqlx::query(
         "UPDATE payouts SET status = new.status, reason = new.reason, updated_at = new.updated_at,
                 position = new.position

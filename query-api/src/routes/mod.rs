@@ -3,6 +3,7 @@
 mod api_keys;
 mod cards;
 mod clients;
+mod corrections;
 mod disputes;
 mod events;
 mod explain;
@@ -139,6 +140,8 @@ pub(crate) fn router(api: QueryApi) -> Router {
         .routes(routes!(settlements::items))
         .routes(routes!(payouts::list))
         .routes(routes!(payouts::show))
+        .routes(routes!(corrections::list))
+        .routes(routes!(corrections::show))
         .routes(routes!(fx_rates::list))
         .routes(routes!(cards::show))
         .routes(routes!(api_keys::list))

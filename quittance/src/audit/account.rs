@@ -182,6 +182,25 @@ pub(super) fn sums_of_moves(moves: &[Move]) -> Sums {
     sums(&postings)
 }
 
+/// Returns moves that take postings back: what was debited is credited, what was credited debited.
+pub(super) fn undone(postings: &[Posting]) -> Vec<Move> {
+    let mut rest: Vec<Posting> = postings.to_vec();
+    let mut moves = Vec::new();
+    for at in 0..rest.len() {
+        // What was credited goes, piece by piece, to what was debited in the same currency.
+        let Posting { account: debit, side: Side::Credit, money } = rest[at] else { continue };
+        let mut left = money.minor;
+        let debits =
+            rest.iter_mut().filter(|to| to.side == Side::Debit && to.money.currency == money.currency);
+        for to in debits {
+            let piece = left.min(to.money.minor);
+            (left, to.money.minor) = (left - piece, to.money.minor - piece);
+            moves.push(Move { debit, credit: to.account, money: Money::new(piece, money.currency) });
+        }
+    }
+    moves
+}
+
 /// Writes sums for people.
 pub(super) fn describe(sums: &Sums) -> String {
     if sums.is_empty() {
@@ -232,5 +251,30 @@ mod tests {
         let postings = [line(House::Bank, Side::Debit, 5), line(House::Fees, Side::Credit, 4)];
         assert_eq!(unbalanced(&postings), Some((eur, -1)));
         assert_eq!(unbalanced(&postings[..0]), None);
+    }
+
+    #[test]
+    fn what_is_undone_is_on_the_other_sides() {
+        let line = |house, side, minor, currency: &str| Posting {
+            account: Account::House(house),
+            side,
+            money: Money::new(minor, currency.parse().unwrap()),
+        };
+        use House::{Bank, Fees, Fx, Losses};
+        use Side::{Credit, Debit};
+        let postings = [
+            line(Bank, Debit, 5, "EUR"),
+            line(Losses, Debit, 4, "EUR"),
+            line(Fx, Debit, 9, "JPY"),
+            line(Fees, Credit, 7, "EUR"),
+            line(Fx, Credit, 2, "EUR"),
+            line(Bank, Credit, 9, "JPY"),
+        ];
+        let mirrored: Vec<_> = postings
+            .iter()
+            .map(|posting| Posting { side: if posting.side == Debit { Credit } else { Debit }, ..*posting })
+            .collect();
+        assert_eq!(sums_of_moves(&undone(&postings)), sums(&mirrored));
+        assert!(undone(&[]).is_empty());
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Dispute {
     pub(super) respond_by: Moment,
     /// What the merchant said last.
     pub(super) evidence: Opened,
+    /// Whether the merchant has said something since it was opened the last time.
+    pub(super) answered: bool,
     pub(super) reopened: bool,
     pub(super) created_at: Moment,
     pub(super) updated_at: Moment,
@@ -90,6 +92,7 @@ impl Ledger {
             status: Status::NeedsResponse,
             respond_by: respond_by(event, data, desk)?,
             evidence: None,
+            answered: false,
             reopened: false,
             created_at: event.at,
             updated_at: event.at,
@@ -113,6 +116,7 @@ impl Ledger {
         let in_time = event.at < dispute.respond_by;
         desk.check.holds(in_time, "recorded_at", format!("before {}", dispute.respond_by), event.at);
         dispute.evidence = text;
+        dispute.answered = true;
         dispute.status = Status::UnderReview;
         Ok(Vec::new())
     }
@@ -168,6 +172,7 @@ impl Ledger {
         check.same("amount", dispute.amount.minor, amount);
         check.holds(amount <= refundable, "amount", format!("{refundable} at most"), amount);
         dispute.status = Status::NeedsResponse;
+        dispute.answered = false;
         dispute.reopened = true;
         dispute.respond_by = respond_by;
         Ok(self.reserve(&found, amount, event))
@@ -204,6 +209,9 @@ impl Ledger {
     /// Ends a dispute in its payment's totals.
     fn close_dispute(&mut self, found: &Found, amount: i128, event: &Event, charged_back: i128) {
         self.totals(found.id, event.position, |totals| {
+            if charged_back > 0 {
+                totals.given_back_paying += totals.leg_back(charged_back).minor;
+            }
             totals.disputed -= amount;
             totals.disputes_open -= 1;
             totals.charged_back += charged_back;
@@ -211,7 +219,12 @@ impl Ledger {
     }
 
     /// Finds the dispute of an event, and counts the event in it.
-    fn dispute(&mut self, data: Fields<'_>, found: &Found, event: &Event) -> Result<&mut Dispute, Malformed> {
+    pub(super) fn dispute(
+        &mut self,
+        data: Fields<'_>,
+        found: &Found,
+        event: &Event,
+    ) -> Result<&mut Dispute, Malformed> {
         let dispute = self.disputes.get_mut(&data.id("dispute_id")?);
         let dispute = dispute.filter(|dispute| dispute.payment == found.id);
         let dispute = dispute.ok_or(Malformed::new("dispute_id", "a dispute of the payment"))?;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ledger_core::Currency;
 use ledger_core::ids::{
-    CardId, ClientId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId, StreamId,
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId,
+    StreamId,
 };
 
 use super::account::{self, Account, Holder, House, Move, Purpose};
@@ -16,6 +17,7 @@ use super::api_key::{self, ApiKey};
 use super::balance::{Balance, Totals};
 use super::card::Card;
 use super::client::Client;
+use super::correction::{self, Correction};
 use super::dispute::Dispute;
 use super::event::Event;
 use super::fields::{Fields, Malformed};
@@ -55,7 +57,10 @@ const TYPES: &[(&str, Place, u64, Rule)] = &[
     ("client.deposited", Later, 1, Ledger::client_deposited),
     ("client.opened", First, 1, Ledger::client_opened),
     ("client.withdrawn", Later, 1, Ledger::client_withdrawn),
+    ("correction.approved", Later, 1, Ledger::correction_approved),
+    ("correction.requested", First, 1, Ledger::correction_requested),
     ("fx.rate_set", Any, 1, Ledger::fx_rate_set),
+    ("journal.corrected", Later, 1, Ledger::journal_corrected),
     ("merchant.balance_written_off", Later, 1, Ledger::merchant_balance_written_off),
     ("merchant.deposited", Later, 1, Ledger::merchant_deposited),
     ("merchant.opened", First, 1, Ledger::merchant_opened),
@@ -92,6 +97,11 @@ pub(super) struct Ledger {
     pub(super) payments: HashMap<PaymentId, Payment>,
     pub(super) disputes: HashMap<DisputeId, Dispute>,
     pub(super) payouts: HashMap<PayoutId, Payout>,
+    pub(super) corrections: HashMap<CorrectionId, Correction>,
+    /// The events that can be corrected.
+    pub(super) correctable: HashMap<EventId, Event>,
+    /// Those that were, and by which correction.
+    pub(super) corrected: HashMap<EventId, CorrectionId>,
     /// The last rate of each pair: by the currency that is paid in, then by the one that pays.
     pub(super) rates: HashMap<Currency, BTreeMap<Currency, Quote>>,
     pub(super) keys: HashMap<KeyId, ApiKey>,
@@ -125,6 +135,8 @@ pub(super) enum Duty {
     Capture(PaymentId),
     /// A card is blocked with the attempt that was one wrong too many.
     Block(CardId),
+    /// A correction corrects, in the stream of its event, with its approval.
+    Correct(CorrectionId, StreamId),
 }
 
 /// What one event did to one account of a holder.
@@ -182,6 +194,9 @@ impl Ledger {
                 let found = format!("version {version} of another");
                 desk.check.note("type", "a known type and schema version", found);
             }
+        }
+        if correction::is_correctable(&event.kind) {
+            self.correctable.insert(event.id, event.clone());
         }
         self.stamp(event, desk);
         self.post(event, desk)
@@ -302,6 +317,7 @@ fn check_duty(event: &Event, desk: &mut Desk<'_>) {
     let (stream, kind) = match duty {
         Duty::Capture(id) => (StreamId::Payment(id), "payment.captured"),
         Duty::Block(id) => (StreamId::Card(id), "card.blocked"),
+        Duty::Correct(_, stream) => (stream, "journal.corrected"),
     };
     let same_request = desk.previous.is_some_and(|previous| event.is_of_the_request_of(previous));
     if event.stream != stream || event.kind != kind || !same_request {

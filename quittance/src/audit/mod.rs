@@ -18,6 +18,7 @@ mod balance;
 mod canonical;
 mod card;
 mod client;
+mod correction;
 mod dispute;
 mod event;
 mod fee;

@@ -72,6 +72,8 @@ pub(super) struct Approved {
     pub(super) fee_returned: i128,
     /// What refunds brought back in the currency that pays.
     pub(super) refunded_paying: i128,
+    /// What went back in the currency that pays, by refunds and lost disputes.
+    pub(super) given_back_paying: i128,
 }
 
 impl Approved {
@@ -99,6 +101,7 @@ impl Approved {
             fee_taken: 0,
             fee_returned: 0,
             refunded_paying: 0,
+            given_back_paying: 0,
         }
     }
 
@@ -135,6 +138,13 @@ impl Approved {
         Money::new(self.cost(total + more) - self.cost(total), self.paying())
     }
 
+    /// Computes what so much more given back brings in the currency that pays: what all of it costs, less what
+    /// went back before. Corrections leave that beside the running total, and more than all never goes back.
+    pub(super) fn leg_back(&self, more: i128) -> Money {
+        let all = self.cost(self.given_back() + more);
+        Money::new((all - self.given_back_paying).max(0), self.paying())
+    }
+
     /// Returns one of the client's accounts.
     pub(super) const fn account(&self, purpose: Purpose) -> Account {
         Account::client(self.client, purpose)
@@ -167,7 +177,7 @@ impl Approved {
     /// exchange that empties it, if there is one.
     pub(super) fn pay_back(&self, more: i128) -> (Account, Option<Move>) {
         let credit = self.account(Purpose::Available);
-        self.exchanged(credit, |debit| Move { debit, credit, money: self.leg(self.given_back(), more) })
+        self.exchanged(credit, |debit| Move { debit, credit, money: self.leg_back(more) })
     }
 
     fn exchanged(&self, own: Account, exchange: impl FnOnce(Account) -> Move) -> (Account, Option<Move>) {

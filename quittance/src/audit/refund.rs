@@ -64,7 +64,9 @@ impl Ledger {
         let (credit, exchanged) = totals.pay_back(amount);
         let position = event.position;
         self.totals(id, position, |totals| {
-            totals.refunded_paying += totals.leg(totals.given_back(), amount).minor;
+            let leg = totals.leg_back(amount).minor;
+            totals.refunded_paying += leg;
+            totals.given_back_paying += leg;
             totals.refunded += amount;
             totals.fee_returned += returned;
         });

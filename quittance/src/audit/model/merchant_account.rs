@@ -90,7 +90,7 @@ impl Model for MerchantAccount {
     fn observe(&self, event: &Event, effects: &[Effect], ledger: &Ledger, tables: &mut [Table]) {
         let is_merchants = |effect: &&Effect| matches!(effect.holder, Holder::Merchant(_));
         super::expect_entries(event, effects.iter().filter(is_merchants), &mut tables[ENTRIES]);
-        if matches!(event.kind.as_str(), "payout.paid" | "payout.returned")
+        if matches!(event.kind.as_str(), "payout.paid" | "payout.returned" | "journal.corrected")
             && let StreamId::Payout(id) = event.stream
             && let Some(Payout { merchant, amount, .. }) = ledger.payouts.get(&id)
             && let Some(balance) = ledger.balances.get(&(Holder::Merchant(*merchant), amount.currency))

@@ -2,6 +2,7 @@
 //! them. None of this calls the code that writes those rows.
 
 mod client_account;
+mod correction;
 mod deadlines;
 mod fx_rate;
 mod house_account;
@@ -35,13 +36,14 @@ pub(super) trait Model: Sync {
 pub(super) static WRITE_SIDE: &dyn Model = &write_side::WriteSide;
 
 /// The read models.
-pub(super) static READ_MODELS: [&dyn Model; 9] = [
+pub(super) static READ_MODELS: [&dyn Model; 10] = [
     &client_account::ClientAccount,
     &merchant_account::MerchantAccount,
     &house_account::HouseAccount,
     &payment::Payments,
     &settlement::Settlements,
     &payout::Payouts,
+    &correction::Corrections,
     &fx_rate::FxRates,
     &notification::Notifications,
     &deadlines::Deadlines,

@@ -15,6 +15,10 @@ const FACTS: &[(&str, &[&str])] = &[
     ("card.issued", &["brand", "last4"]),
     ("client.deposited", &["amount"]),
     ("client.withdrawn", &["amount"]),
+    (
+        "journal.corrected",
+        &["correction_id", "reverses_type", "amount", "effective_date", "dispute", "dispute_id"],
+    ),
     ("merchant.balance_written_off", &["amount"]),
     ("merchant.deposited", &["amount"]),
     ("merchant.opened", &["fee_version"]),
@@ -83,10 +87,11 @@ impl Model for Notifications {
     fn close(&self, _: &Ledger, _: &mut [Table]) {}
 }
 
-/// Names the client and the merchant that an event concerns; API keys and rates concern nobody.
+/// Names the client and the merchant that an event concerns; API keys, corrections that are only asked for and
+/// rates concern nobody.
 fn recipients(event: &Event) -> BTreeSet<String> {
     match event.stream {
-        StreamId::Key(_) | StreamId::FxPair(..) => BTreeSet::new(),
+        StreamId::Key(_) | StreamId::Correction(_) | StreamId::FxPair(..) => BTreeSet::new(),
         StreamId::Client(_) | StreamId::Merchant(_) => [event.stream.to_string()].into(),
         StreamId::Card(_) | StreamId::Payment(_) | StreamId::Settlement(_) | StreamId::Payout(_) => {
             ["client_id", "merchant_id"]

@@ -3,6 +3,7 @@
 
 use ledger_core::payment::Payment;
 
+use super::corrections::approve;
 use super::*;
 
 /// How many lives are tried, each with its own draws.
@@ -18,6 +19,7 @@ fn whatever_the_ledger_decides_holds() {
         let mut life = Life::default();
         life.open();
         life.issue(2, 2);
+        life.second_operator();
         (0..TRIES).for_each(|_| life.try_anything(&mut draws));
         let report = audit_life(&life);
         assert!(report.holds(), "seed {seed}: {report}");
@@ -64,7 +66,7 @@ impl Life {
         let part = (draws.below(2) == 0).then(|| in_its_currency(amount));
         let dispute = dispute_of(draws.n(4) + n * 10, n);
         let payout = PayoutId::new(uuid(draws.n(6)));
-        match draws.below(26) {
+        match draws.below(28) {
             0..4 => {
                 let cash = self.cash(draws.n(2), amount);
                 self.attempt(Operator, Command::Deposit(cash));
@@ -169,6 +171,7 @@ impl Life {
                 }
             }
             24 => self.try_the_rest(draws, amount),
+            25..27 => self.try_a_correction(draws),
             _ => self.micros += draws.of(&[1, DAY / 2, DAY, DAY, 3 * DAY, 14 * DAY]),
         }
     }
@@ -198,6 +201,35 @@ impl Life {
             }
             6 => self.attempt(Operator, Command::UnblockCard(ChangeCard { id: card(draws.n(2)), reason })),
             _ => self.attempt(Operator, Command::CloseClient(CloseClient { id: client(2), reason })),
+        }
+    }
+
+    /// Tries to correct one of the last events that may be, by way of a correction that may be there already.
+    fn try_a_correction(&mut self, draws: &mut Draws) {
+        let may_be = |event: &&Value| {
+            [
+                "client.deposited",
+                "client.withdrawn",
+                "merchant.deposited",
+                "payment.dispute_lost",
+                "payout.paid",
+            ]
+            .iter()
+            .any(|kind| event["type"] == *kind)
+        };
+        let of = self.events.iter().rev().filter(may_be).nth(draws.below(6) as usize).cloned();
+        let Some(of) = of else { return };
+        let id =
+            CorrectionId::new(uuid(0x100 + u128::from(of["position"].as_u64().unwrap()) * 4 + draws.n(2)));
+        match self.state.correction(id) {
+            Some(_) => {
+                let (who, by) = draws.of(&[(Operator, 1), (Second, 4)]);
+                self.attempt(who, approve(id, &of, by));
+            }
+            None => {
+                let request = self.request(id, &of, self.now().day());
+                self.attempt(Operator, request);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! breaks a rule is told by that event.
 
 mod anything;
+mod corrections;
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ use crate::audit::subject::Vault;
 
 const DAY: i64 = 86_400_000_000;
 
-/// Every type, each of which [`life`] holds.
+/// Every type but those of corrections, each of which [`life`] holds.
 const TYPES: [&str; 34] = [
     "api_key.created",
     "api_key.revoked",
@@ -67,11 +68,13 @@ const TYPES: [&str; 34] = [
 #[derive(Clone, Copy)]
 enum Who {
     Operator,
+    /// Another operator.
+    Second,
     Merchant,
     System,
 }
 
-use Who::{Merchant, Operator, System};
+use Who::{Merchant, Operator, Second, System};
 
 fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0000 + n)
@@ -147,11 +150,12 @@ impl Life {
                 recorded_at: context.now,
                 actor: match who {
                     Operator => key(1).to_string(),
+                    Second => key(4).to_string(),
                     Merchant => key(2).to_string(),
                     System => "system:test".to_owned(),
                 },
                 request_id: match who {
-                    Operator | Merchant => Some(format!("request-{}", self.commands)),
+                    Operator | Second | Merchant => Some(format!("request-{}", self.commands)),
                     System => None,
                 },
                 draft,
@@ -436,7 +440,10 @@ fn rows(events: &[Value]) -> Vec<LogRow> {
 fn vault(events: &[Value]) -> Vault {
     let subjects = events.iter().filter_map(|event| event["stream_id"].as_str()?.parse().ok());
     let subjects = subjects.filter(|subject| {
-        matches!(subject, StreamId::Client(_) | StreamId::Merchant(_) | StreamId::Payout(_))
+        matches!(
+            subject,
+            StreamId::Client(_) | StreamId::Merchant(_) | StreamId::Payout(_) | StreamId::Correction(_)
+        )
     });
     let wrapped = subjects.map(|subject| (subject, master().wrap(&subject_key(), subject, [3; 12])));
     Vault { wrapped: wrapped.collect(), ..Vault::new(Some(master())) }
@@ -733,7 +740,12 @@ fn position(events: &[Value], kind: &str, n: usize) -> usize {
 /// Changes the `n`th event of a type, which must then be the first that is told, for this.
 #[track_caller]
 fn forge(kind: &str, n: usize, what: &str, edit: impl FnOnce(&mut Value)) {
-    let mut life = life();
+    forge_in(life(), kind, n, what, edit);
+}
+
+/// The same in another life.
+#[track_caller]
+fn forge_in(mut life: Life, kind: &str, n: usize, what: &str, edit: impl FnOnce(&mut Value)) {
     let kept = outcomes(&rows(&life.events));
     let position = position(&life.events, kind, n);
     edit(&mut life.events[position - 1]);
