@@ -8,6 +8,7 @@ mod bulk;
 mod cards;
 mod command_line;
 mod concurrency;
+mod corrections;
 mod disputes;
 mod failing_append;
 mod fx;
