@@ -239,7 +239,6 @@ fn a_payout_that_came_back_was_paid() {
     let mut life = corrected();
     let returned = ChangePayout { id: PayoutId::new(uuid(2)), news: PayoutNews::Returned, reason: None };
     life.run(Operator, 1, Command::ChangePayout(returned));
-    let mut life = life;
     // The approval that the ledger would refuse.
     let paid = position(&life.events, "payout.paid", 1);
     let (mut approved, mut mirror) = {
