@@ -211,6 +211,7 @@ mod tests {
             StreamId::Key(KeyId::new(uuid)),
             StreamId::Settlement(SettlementId::new(uuid)),
             StreamId::Payout(PayoutId::new(uuid)),
+            StreamId::Correction(CorrectionId::new(uuid)),
         ] {
             assert_eq!(stream.to_string().parse(), Ok(stream));
         }

@@ -47,7 +47,7 @@ pub(crate) struct Ledger {
     event_ids: u128,
     position: u64,
     accounts: BTreeMap<(Account, Currency), i128>,
-    log: Vec<Envelope>,
+    pub(crate) log: Vec<Envelope>,
     /// Who asks for what is decided.
     actor: KeyId,
     outcome: Result<Vec<Envelope>, Rejection>,

@@ -7,9 +7,10 @@ use crate::event::{
     PaymentVoided,
 };
 use crate::fee::RefundFee;
+use crate::ids::StreamId;
 use crate::journal::{Account, Leg, Posting};
 use crate::money::{BALANCE_MAX, Money};
-use crate::payment::Status;
+use crate::payment::{Payment, Status};
 use crate::personal::Reason;
 use crate::rejection::{Conflict, Rejection};
 use crate::testing::*;
@@ -216,6 +217,18 @@ fn a_decline_of_an_unknown_card_knows_no_client() {
     let Event::PaymentDeclined(declined) = ledger.appended()[0].event() else { panic!() };
     assert_eq!((declined.client_id, declined.details.card.id), (None, None));
     assert_eq!(ledger.state.payment(payment(1)).unwrap().client_id(), None);
+}
+
+#[test]
+fn a_payment_is_folded_from_its_stream() {
+    let ledger = Ledger::shop().given(pay(1, eur(1_000))).given(refund_part(1, eur(300)));
+    let folded = |ledger: &Ledger, n| {
+        let stream = ledger.log.iter().filter(|event| event.stream_id() == StreamId::Payment(payment(n)));
+        assert_eq!(Payment::fold(stream.clone()).as_ref(), ledger.state.payment(payment(n)));
+        assert_eq!(Payment::fold(stream.skip(1)), None);
+    };
+    folded(&ledger, 1);
+    folded(&ledger.when(pay(2, eur(10_001))), 2);
 }
 
 #[test]
