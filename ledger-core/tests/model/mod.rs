@@ -2,17 +2,17 @@
 //!
 //! It knows nothing of how the ledger decides and folds. It takes the same steps and predicts each one's
 //! outcome (the type of its first event, the code of a decline or refusal, or `nothing`) and every balance.
-//! Here is how money moves; [`rules`] says what may move it.
+//! [`words`] are what it is told, [`payment`] is one payment's arithmetic, [`plan`] draws what comes next.
 
-mod rules;
-pub mod step;
-pub mod values;
+pub mod payment;
+pub mod plan;
+pub mod words;
 
 use std::collections::BTreeMap;
 
-use step::{Mistake, Step};
-use values::Account::{Client, House, Merchant};
-use values::{Account, Currency, DAY, Dispute, LIMIT, Money, Payment, Settings, amount_in, half_up};
+use payment::{Dispute, Payment};
+use words::Account::{self, *};
+use words::{Currency, DAY, Decimal, LIMIT, Mistake, Money, News, Settings, Step, amount_in};
 
 /// All that the model knows; everything has a number.
 #[derive(Clone, Debug, Default)]
@@ -33,38 +33,52 @@ pub struct Model {
     /// Whose each payout is, and where it stands.
     pub payouts: BTreeMap<u8, (u8, Money, &'static str)>,
     /// Each pair's rate, and until when it is valid.
-    pub rates: BTreeMap<(Currency, Currency), (&'static str, i128)>,
-    /// Captures that are not settled: merchant, currency, day, gross, fee.
-    pub unsettled: Vec<(u8, Currency, i128, i128, i128)>,
+    pub rates: BTreeMap<(Currency, Currency), (Decimal, i128)>,
+    /// Captures that no settlement has taken, by their day: count, gross and fees.
+    pub unsettled: BTreeMap<(u8, Currency), BTreeMap<i128, [i128; 3]>>,
+    /// What refunds took from pending and no settlement has absorbed.
     pub drawn: BTreeMap<(u8, Currency), i128>,
     /// The last step's settlements: whose, in what; count, gross, fees, absorbed and amount.
     pub settled: Vec<(u8, Currency, [i128; 5])>,
     pub outcome: &'static str,
 }
 
-type Outcome = Result<&'static str, &'static str>;
+type Refused<T> = Result<T, &'static str>;
 
-pub fn ensure(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
+fn ensure(holds: bool, otherwise: &'static str) -> Refused<()> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
-/// Sets what a command wishes to be so; nothing happens if it is so already.
-fn set<T: PartialEq>(slot: Option<&mut T>, value: T, event: &'static str) -> Outcome {
-    let slot = slot.ok_or("not_found")?;
-    let is_so = *slot == value;
-    *slot = value;
-    Ok(if is_so { "nothing" } else { event })
+fn found<T: Copy>(map: &BTreeMap<u8, T>, id: u8) -> Refused<T> {
+    map.get(&id).copied().ok_or("not_found")
 }
+
+/// Sets what a command wishes to be so; nothing happens if it is so already.
+fn set<T: Copy + PartialEq>(map: &mut BTreeMap<u8, T>, id: u8, value: T) -> Refused<()> {
+    let was = map.insert(id, value).ok_or("not_found")?;
+    ensure(was != value, "nothing")
+}
+
+/// The amount: all that is left unless less is asked for. That nothing is left is a matter of state.
+fn ask(left: i128, asked: Option<Money>, [none, exceeds]: [&'static str; 2]) -> Refused<i128> {
+    ensure(left > 0, none)?;
+    let amount = asked.map_or(left, |money| money.0);
+    ensure(amount <= left, exceeds).map(|()| amount)
+}
+
+const CAPTURE: [&str; 2] = ["payment_not_capturable", "capture_exceeds_authorization"];
+const REFUND: [&str; 2] = ["payment_not_refundable", "refund_exceeds_captured"];
+const DISPUTE: [&str; 2] = ["payment_not_disputable", "dispute_exceeds_refundable"];
 
 impl Model {
     /// Takes a step; one that is refused changes nothing but the time.
     pub fn apply(&mut self, wait: i128, step: &Step) {
         self.now += wait;
         self.settled.clear();
-        let mut next = self.clone();
-        match next.decide(step) {
-            Ok(outcome) => *self = Self { outcome, ..next },
-            Err(outcome) => self.outcome = outcome,
+        let mut next = Self { outcome: step.event(), ..self.clone() };
+        match next.decide(step).and_then(|()| next.within_limit()) {
+            Ok(()) => *self = next,
+            Err(code) => self.outcome = code,
         }
     }
 
@@ -72,183 +86,319 @@ impl Model {
         self.accounts.get(&(account, currency)).copied().unwrap_or_default()
     }
 
-    pub fn refundable(&self, payment: u8) -> i128 {
-        let p = &self.payments[&payment];
-        p.captured - p.refunded - p.charged_back - self.disputed(payment)
-    }
-
-    pub fn disputed(&self, payment: u8) -> i128 {
-        let open = self.disputes.values().filter(|dispute| dispute.payment == payment && dispute.is_open());
-        open.map(|dispute| dispute.amount).sum()
+    /// Carries out a step, or refuses it; what was changed until then does not count.
+    fn decide(&mut self, step: &Step) -> Refused<()> {
+        let now = self.now;
+        match *step {
+            Step::OpenClient(id) => drop(self.clients.insert(id, true)),
+            Step::Deposit(id, money) => {
+                ensure(found(&self.clients, id)?, "client_closed")?;
+                self.pay(Bank, ClientAvailable(id), money);
+            }
+            Step::Withdraw(id, money) => {
+                found(&self.clients, id)?;
+                self.pay(ClientAvailable(id), Bank, money);
+                ensure(self.has(ClientAvailable(id), money.1) >= 0, "insufficient_available_balance")?;
+            }
+            Step::CloseClient(id) => {
+                set(&mut self.clients, id, false)?;
+                let is_its = |account| matches!(account, ClientAvailable(it) | ClientHeld(it) if it == id);
+                let has = self.accounts.iter().any(|((account, _), has)| is_its(*account) && *has != 0);
+                let waits = |p: &Payment| p.client == id && p.capturable + p.disputed > 0;
+                ensure(!has && !self.payments.values().any(waits), "client_not_empty")?;
+            }
+            Step::IssueCard { client, number } => {
+                ensure(found(&self.clients, client)?, "client_closed")?;
+                ensure(self.cards.insert(number, (client, Some(0))).is_none(), "card_already_registered")?;
+            }
+            Step::BlockCard(number) => {
+                let (client, _) = found(&self.cards, number)?;
+                set(&mut self.cards, number, (client, None))?;
+            }
+            Step::UnblockCard(number) => {
+                let (client, _) = found(&self.cards, number)?;
+                set(&mut self.cards, number, (client, Some(0)))?;
+            }
+            Step::OpenMerchant(id, settings) => {
+                self.merchants.insert(id, settings);
+                self.suspended.insert(id, false);
+            }
+            Step::ChangeSettings(id, settings) => set(&mut self.merchants, id, settings)?,
+            Step::Suspend(id) => set(&mut self.suspended, id, true)?,
+            Step::Reinstate(id) => set(&mut self.suspended, id, false)?,
+            Step::DepositToMerchant(id, money) => {
+                found(&self.merchants, id)?;
+                self.pay(Bank, Available(id), money);
+            }
+            Step::WriteOff(id, money) => {
+                found(&self.merchants, id)?;
+                self.pay(Losses, Available(id), money);
+                ensure(self.has(Available(id), money.1) <= 0, "write_off_exceeds_debt")?;
+            }
+            Step::CreateKey(id, merchant) => {
+                merchant.map_or(Ok(()), |id| found(&self.merchants, id).map(drop))?;
+                self.revoked.insert(id, false);
+            }
+            Step::RevokeKey(id) => set(&mut self.revoked, id, true)?,
+            Step::Pay { id, merchant, number, money, automatic, mistake, days } => {
+                ensure(!found(&self.suspended, merchant)?, "merchant_suspended")?;
+                let asked = Payment { merchant, currency: money.1, ..Payment::default() };
+                match self.payer(number, money, mistake) {
+                    Ok((client, funding)) => {
+                        let (authorized, expires_at) = (money.0, now + days * DAY);
+                        let p = Payment {
+                            client,
+                            funding,
+                            authorized,
+                            capturable: authorized,
+                            expires_at,
+                            ..asked
+                        };
+                        self.keep(id, p);
+                        if automatic {
+                            self.capture(id, p, authorized, true)?;
+                        }
+                    }
+                    Err(code) => {
+                        self.outcome = code;
+                        self.payments.insert(id, Payment { declined: true, ..asked });
+                    }
+                }
+            }
+            Step::Increment { id, merchant, money } => {
+                let mut p = self.held(id, merchant, Some(money), "payment_not_incrementable")?;
+                ensure(!self.suspended[&merchant], "merchant_suspended")?;
+                (p.authorized, p.capturable) = (p.authorized + money.0, p.capturable + money.0);
+                ensure(p.authorized <= LIMIT, "balance_limit_exceeded")?;
+                self.keep(id, p);
+                ensure(self.has(ClientAvailable(p.client), p.funding.0) >= 0, "insufficient_funds")?;
+            }
+            Step::Capture { id, merchant, money, is_final } => {
+                let p = self.held(id, merchant, money, CAPTURE[0])?;
+                self.capture(id, p, ask(p.capturable, money, CAPTURE)?, is_final)?;
+            }
+            Step::Void { id, merchant } => {
+                let p = self.held(id, merchant, None, "payment_not_voidable")?;
+                self.keep(id, Payment { capturable: 0, ..p });
+            }
+            Step::Refund { id, merchant, money } => {
+                let p = self.payment(id, merchant, money)?;
+                self.refund(id, p, ask(p.refundable, money, REFUND)?)?;
+            }
+            Step::Warn(id) => {
+                let p = found(&self.payments, id)?;
+                ensure(p.capturable > 0 && !p.warned && now < p.expires_at, "nothing")?;
+                ensure(now >= p.expires_at - DAY, "too_early")?;
+                self.payments.insert(id, Payment { warned: true, ..p });
+            }
+            Step::Expire(id) => {
+                let p = found(&self.payments, id)?;
+                ensure(p.capturable > 0, "nothing")?;
+                ensure(now >= p.expires_at, "too_early")?;
+                self.keep(id, Payment { capturable: 0, expired: true, ..p });
+            }
+            Step::Dispute { id, payment, money } => {
+                let p = self.payment(payment, found(&self.payments, payment)?.merchant, money)?;
+                self.reserve(id, payment, p, ask(p.refundable, money, DISPUTE)?, false);
+            }
+            Step::Evidence { id, payment, merchant } => {
+                let (dispute, p) = self.dispute(id, payment)?;
+                ensure(p.merchant == merchant, "not_found")?;
+                ensure(dispute.is_open() && now < dispute.respond_by, "dispute_closed")?;
+                self.disputes.insert(id, Dispute { status: "under_review", ..dispute });
+            }
+            Step::Win { id, payment } => {
+                let (dispute, p) = self.dispute(id, payment)?;
+                let is_lost = dispute.status == "needs_response" && now >= dispute.respond_by;
+                ensure(dispute.is_open() && !is_lost, "dispute_closed")?;
+                self.close(id, dispute, p, true);
+            }
+            Step::Lose { id, payment } => {
+                let (dispute, p) = self.dispute(id, payment)?;
+                ensure(dispute.is_open(), "dispute_closed")?;
+                self.close(id, dispute, p, false);
+            }
+            Step::LoseUnanswered { id, payment } => {
+                let (dispute, p) = self.dispute(id, payment)?;
+                ensure(dispute.status == "needs_response", "nothing")?;
+                ensure(now >= dispute.respond_by, "too_early")?;
+                self.close(id, dispute, p, false);
+            }
+            Step::Reopen { id, payment } => {
+                let (dispute, p) = self.dispute(id, payment)?;
+                ensure(dispute.status == "won" && !dispute.reopened, "dispute_closed")?;
+                ask(p.refundable, Some((dispute.amount, p.currency)), DISPUTE)?;
+                self.reserve(id, payment, p, dispute.amount, true);
+            }
+            Step::Settle { merchant, currency, as_of } => {
+                merchant.map_or(Ok(()), |id| found(&self.merchants, id).map(drop))?;
+                ensure(as_of.is_none_or(|as_of| as_of <= now), "too_early")?;
+                self.settle(merchant, currency, as_of.unwrap_or(now).div_euclid(DAY))?;
+            }
+            Step::RequestPayout { id, merchant, money } => {
+                ensure(!found(&self.suspended, merchant)?, "merchant_suspended")?;
+                self.pay(Available(merchant), InTransit(merchant), money);
+                ensure(self.has(Available(merchant), money.1) >= 0, "insufficient_available_balance")?;
+                self.payouts.insert(id, (merchant, money, "requested"));
+            }
+            Step::ChangePayout(id, news) => {
+                let (merchant, money, status) = found(&self.payouts, id)?;
+                let (from, to, status) = match (status, news) {
+                    ("requested", News::Paid) => (InTransit(merchant), Bank, "paid"),
+                    ("requested", News::Failed) => (InTransit(merchant), Available(merchant), "failed"),
+                    ("paid", News::Returned) => (Bank, Available(merchant), "returned"),
+                    _ => return Err("payout_closed"),
+                };
+                self.payouts.insert(id, (merchant, money, status));
+                self.pay(from, to, money);
+            }
+            Step::SetRate { from, to, rate, valid_until } => {
+                ensure(now < valid_until, "fx_rate_expired")?;
+                self.rates.insert((from, to), (rate, valid_until));
+            }
+        }
+        Ok(())
     }
 
     fn pay(&mut self, from: Account, to: Account, (amount, currency): Money) {
-        assert!(amount >= 0, "{from:?} {to:?} {amount}");
         *self.accounts.entry((from, currency)).or_default() -= amount;
         *self.accounts.entry((to, currency)).or_default() += amount;
     }
 
-    /// Checks that an owner is within the limit.
-    fn within(&self, owner: Account, currency: Currency) -> Result<(), &'static str> {
-        let has = |account| self.has(account, currency);
-        let sum = match owner {
-            Client(id, _) => has(Client(id, "available")) + has(Client(id, "held")),
-            Merchant(id, _) => {
-                let settled = ["available", "reserved", "in_transit"].map(|name| has(Merchant(id, name)));
-                has(Merchant(id, "pending")) + settled.iter().sum::<i128>().max(0)
-            }
-            House(_) => 0,
-        };
-        ensure(sum <= LIMIT, "balance_limit_exceeded")
-    }
-
-    /// Pays an owner what must leave it within the limit.
-    fn add(&mut self, from: Account, to: Account, money: Money) -> Result<(), &'static str> {
-        self.pay(from, to, money);
-        self.within(to, money.1)
-    }
-
-    fn merchant(&self, id: u8) -> Result<Settings, &'static str> {
-        self.merchants.get(&id).copied().ok_or("not_found")
-    }
-
-    fn payment(&self, id: u8) -> Result<Payment, &'static str> {
-        self.payments.get(&id).copied().ok_or("not_found")
+    fn within_limit(&self) -> Refused<()> {
+        for (account, currency) in self.accounts.keys() {
+            let has = |account| self.has(account, currency);
+            let total = match *account {
+                ClientAvailable(id) | ClientHeld(id) => has(ClientAvailable(id)) + has(ClientHeld(id)),
+                Pending(id) | Available(id) | Reserved(id) | InTransit(id) => {
+                    has(Pending(id)) + (has(Available(id)) + has(Reserved(id)) + has(InTransit(id))).max(0)
+                }
+                Bank | Fees | Fx | Losses => continue,
+            };
+            ensure(total <= LIMIT && has(*account).abs() <= LIMIT, "balance_limit_exceeded")?;
+        }
+        Ok(())
     }
 
     /// Finds a payment for its merchant, and checks the currency of what is asked.
-    fn owned(&self, id: u8, merchant: u8, asked: Option<Money>) -> Result<Payment, &'static str> {
-        let p = self.payment(id)?;
+    fn payment(&self, id: u8, merchant: u8, asked: Option<Money>) -> Refused<Payment> {
+        let p = found(&self.payments, id)?;
         ensure(p.merchant == merchant, "not_found")?;
-        ensure(asked.is_none_or(|money| money.1 == p.currency), "currency_mismatch")?;
-        Ok(p)
+        ensure(asked.is_none_or(|money| money.1 == p.currency), "currency_mismatch").map(|()| p)
     }
 
-    fn dispute(&self, id: u8, payment: u8) -> Result<(Dispute, Payment), &'static str> {
-        let dispute = self.disputes.get(&id).filter(|dispute| dispute.payment == payment);
-        Ok((*dispute.ok_or("not_found")?, self.payment(payment)?))
+    /// Finds a payment that still holds something, if it is not too late.
+    fn held(&self, id: u8, merchant: u8, asked: Option<Money>, none: &'static str) -> Refused<Payment> {
+        let p = self.payment(id, merchant, asked)?;
+        ensure(p.capturable > 0, none)?;
+        ensure(self.now < p.expires_at, "authorization_expired").map(|()| p)
     }
 
-    fn capture(&mut self, id: u8, p: Payment, amount: i128, is_final: bool) -> Outcome {
-        let settings = self.merchant(p.merchant)?;
-        let fixed = if p.captured == 0 { amount_in(settings.fixed, p.currency) } else { 0 };
-        let fee = amount.min(half_up(amount * settings.percent, 1_000_000) + fixed);
-        let (held, released) = (Client(p.client, "held"), if is_final { p.capturable() - amount } else { 0 });
-        let source = if p.funding.is_some() { House("fx") } else { held };
-        if source != held {
-            self.pay(held, source, p.leg(p.captured, amount));
-        }
-        self.pay(source, House("fees"), (fee, p.currency));
-        self.pay(held, Client(p.client, "available"), p.leg(p.captured + amount, released));
-        let day = self.now.div_euclid(DAY) + settings.delay;
-        self.unsettled.push((p.merchant, p.currency, day, amount, fee));
-        let gross = |it: &&(u8, Currency, i128, i128, i128)| (it.0, it.1) == (p.merchant, p.currency);
-        let gross: i128 = self.unsettled.iter().filter(gross).map(|it| it.3).sum();
-        ensure(gross <= LIMIT, "balance_limit_exceeded")?;
-        let [captured, released, fees] = [p.captured + amount, p.released + released, p.fee + fee];
-        self.payments.insert(id, Payment { captured, released, fee: fees, ..p });
-        self.add(source, Merchant(p.merchant, "pending"), (amount - fee, p.currency))?;
-        Ok("payment.captured")
+    fn dispute(&self, id: u8, payment: u8) -> Refused<(Dispute, Payment)> {
+        let dispute = found(&self.disputes, id)?;
+        ensure(dispute.payment == payment, "not_found").map(|()| (dispute, self.payments[&payment]))
     }
 
-    fn release(&mut self, id: u8, p: Payment, expired: bool) {
-        let leg = p.leg(p.captured, p.capturable());
-        self.pay(Client(p.client, "held"), Client(p.client, "available"), leg);
-        self.payments.insert(id, Payment { released: p.released + p.capturable(), expired, ..p });
+    /// Keeps a payment's new totals, and moves the client's money by what they change.
+    fn keep(&mut self, id: u8, p: Payment) {
+        let was = self.payments.insert(id, p).map_or([0; 3], |was| was.legs());
+        let [promised, spent, back] = [0, 1, 2].map(|n| (p.legs()[n] - was[n], p.funding.0));
+        self.pay(ClientAvailable(p.client), ClientHeld(p.client), promised);
+        self.pay(ClientHeld(p.client), Fx, spent);
+        self.pay(Fx, ClientAvailable(p.client), back);
     }
 
-    /// Gives money of a payment back to its client.
-    fn give_back(&mut self, p: &Payment, sources: &[(Account, i128)]) -> Result<(), &'static str> {
-        let client = Client(p.client, "available");
-        let target = if p.funding.is_some() { House("fx") } else { client };
-        sources.iter().for_each(|(source, amount)| self.pay(*source, target, (*amount, p.currency)));
-        if target != client {
-            let amount = sources.iter().map(|(_, amount)| amount).sum();
-            self.pay(target, client, p.leg(p.refunded + p.charged_back, amount));
-        }
-        self.within(client, p.pays_in())
-    }
-
-    fn reserve(&mut self, p: &Payment, amount: i128) -> Result<(), &'static str> {
-        let [available, reserved] = ["available", "reserved"].map(|name| Merchant(p.merchant, name));
-        self.pay(available, reserved, (amount, p.currency));
-        let within = self.has(available, p.currency) >= -LIMIT && self.has(reserved, p.currency) <= LIMIT;
-        ensure(within, "balance_limit_exceeded")
-    }
-
-    fn lose(&mut self, id: u8, dispute: Dispute, p: Payment) -> Outcome {
-        self.disputes.insert(id, Dispute { status: "lost", ..dispute });
-        let charged_back = p.charged_back + dispute.amount;
-        self.payments.insert(dispute.payment, Payment { charged_back, ..p });
-        self.give_back(&p, &[(Merchant(p.merchant, "reserved"), dispute.amount)])?;
-        Ok("payment.dispute_lost")
-    }
-
-    /// Finds who pays with which currency, or why the payment is declined.
-    fn payer(&mut self, number: u8, asked: Money, mistake: Mistake) -> Result<Payment, &'static str> {
+    /// Finds who pays and with what, or why the payment is declined.
+    fn payer(&mut self, number: u8, money: Money, mistake: Mistake) -> Refused<(u8, (Currency, Decimal))> {
         ensure(mistake != Mistake::Number, "invalid_number")?;
         ensure(mistake != Mistake::PastExpiry, "expired_card")?;
         ensure(mistake != Mistake::UnknownCard, "card_not_recognised")?;
         let (client, wrong) = self.cards.get_mut(&number).ok_or("card_not_recognised")?;
-        let (client, is_wrong) = (*client, mistake != Mistake::None);
-        *wrong = wrong.map(|n| if is_wrong { n + 1 } else { 0 }).filter(|n| *n < 5);
-        let is_blocked = wrong.is_none();
+        let attempts = |n| if mistake == Mistake::None { 0 } else { n + 1 };
+        *wrong = wrong.map(attempts).filter(|n| *n < 5);
+        let (client, is_blocked) = (*client, wrong.is_none());
         ensure(mistake != Mistake::Expiry, "invalid_expiry")?;
         ensure(mistake != Mistake::Cvc, "invalid_cvc")?;
         ensure(!is_blocked && self.clients[&client], "card_blocked")?;
-        let with = |funding| Payment { client, funding, currency: asked.1, ..Payment::default() };
-        let rates = self.rates.iter().filter(|((_, to), (_, until))| *to == asked.1 && self.now < *until);
-        let others = rates.map(|((from, _), (rate, _))| with(Some((*from, *rate))));
-        let covers = |p: &Payment| p.cost(asked.0) <= self.has(Client(client, "available"), p.pays_in());
-        [with(None)].into_iter().chain(others).find(covers).ok_or("insufficient_funds")
+        let rates = self.rates.iter().filter(|((_, to), (_, until))| *to == money.1 && self.now < *until);
+        let others = rates.map(|((from, _), (rate, _))| (*from, *rate));
+        let covers = |funding: &(Currency, Decimal)| {
+            let p = Payment { funding: *funding, currency: money.1, ..Payment::default() };
+            p.cost(money.0) <= self.has(ClientAvailable(client), funding.0)
+        };
+        let funding = [(money.1, (1, 0))].into_iter().chain(others).find(covers);
+        funding.map(|funding| (client, funding)).ok_or("insufficient_funds")
     }
 
-    fn authorize(&mut self, id: u8, p: Payment, automatic: bool) -> Outcome {
-        self.pay(Client(p.client, "available"), Client(p.client, "held"), p.leg(0, p.authorized));
-        self.payments.insert(id, p);
-        if automatic {
-            self.capture(id, p, p.authorized, true)?;
-        }
-        Ok("payment.authorized")
+    fn capture(&mut self, id: u8, was: Payment, amount: i128, is_final: bool) -> Refused<()> {
+        let settings = self.merchants[&was.merchant];
+        let p = was.capture(amount, is_final, &settings);
+        let fee = p.fee - was.fee;
+        self.keep(id, p);
+        self.pay(Fx, Fees, (fee, p.currency));
+        self.pay(Fx, Pending(p.merchant), (amount - fee, p.currency));
+        let days = self.unsettled.entry((p.merchant, p.currency)).or_default();
+        let day = days.entry(self.now.div_euclid(DAY) + settings.delay).or_default();
+        *day = [day[0] + 1, day[1] + amount, day[2] + fee];
+        ensure(days.values().map(|day| day[1]).sum::<i128>() <= LIMIT, "balance_limit_exceeded")
     }
 
-    fn refund(&mut self, id: u8, p: Payment, amount: i128) -> Outcome {
-        let settings = self.merchant(p.merchant)?;
-        let refunded = p.refunded + amount;
-        let returned =
-            if settings.keeps_fee { 0 } else { half_up(p.fee * refunded, p.captured) - p.fee_back };
-        let (returned, key) = (returned.clamp(0, amount), (p.merchant, p.currency));
-        let [available, pending] = ["available", "pending"].map(|name| Merchant(p.merchant, name));
-        let owed = amount - returned;
-        let first = self.has(available, p.currency).max(0).min(owed);
-        let then = self.has(pending, p.currency).min(owed - first);
-        let after = self.has(available, p.currency) - (owed - then);
-        let covered = first + then == owed || after >= -amount_in(settings.limit, p.currency);
+    /// The merchant owes what was refunded: from available as far as it goes, from pending, then on credit.
+    fn refund(&mut self, id: u8, was: Payment, amount: i128) -> Refused<()> {
+        let settings = self.merchants[&was.merchant];
+        let p = was.refund(amount, &settings);
+        let fee_back = p.fee_back - was.fee_back;
+        let (owed, available) = (amount - fee_back, self.has(Available(p.merchant), p.currency));
+        let first = available.max(0).min(owed);
+        let drawn = self.has(Pending(p.merchant), p.currency).min(owed - first);
+        let left = available - (owed - drawn);
+        let covered = first + drawn == owed || left >= -amount_in(settings.limit, p.currency);
         ensure(covered, "insufficient_available_balance")?;
-        *self.drawn.entry(key).or_default() += then;
-        self.payments.insert(id, Payment { refunded, fee_back: p.fee_back + returned, ..p });
-        self.give_back(&p, &[(House("fees"), returned), (available, owed - then), (pending, then)])?;
-        Ok("payment.refunded")
+        *self.drawn.entry((p.merchant, p.currency)).or_default() += drawn;
+        self.pay(Fees, Fx, (fee_back, p.currency));
+        self.pay(Available(p.merchant), Fx, (owed - drawn, p.currency));
+        self.pay(Pending(p.merchant), Fx, (drawn, p.currency));
+        self.keep(id, p);
+        Ok(())
     }
 
-    fn settle(&mut self, merchant: Option<u8>, currency: Option<Currency>, through: i128) -> Outcome {
-        let mut due = BTreeMap::<(u8, Currency), [i128; 3]>::new();
-        for (m, c, day, gross, fee) in std::mem::take(&mut self.unsettled) {
-            if day <= through && merchant.is_none_or(|it| it == m) && currency.is_none_or(|it| it == c) {
-                let [count, sum, fees] = due.entry((m, c)).or_default();
-                (*count, *sum, *fees) = (*count + 1, *sum + gross, *fees + fee);
-            } else {
-                self.unsettled.push((m, c, day, gross, fee));
-            }
-        }
-        for ((m, c), [count, gross, fees]) in due {
+    /// Opens a dispute, or again one that was won.
+    fn reserve(&mut self, id: u8, payment: u8, p: Payment, amount: i128, reopened: bool) {
+        let (disputed, refundable) = (p.disputed + amount, p.refundable - amount);
+        self.payments.insert(payment, Payment { disputed, refundable, ..p });
+        self.pay(Available(p.merchant), Reserved(p.merchant), (amount, p.currency));
+        let (status, respond_by) = ("needs_response", self.now + 14 * DAY);
+        self.disputes.insert(id, Dispute { payment, amount, status, respond_by, reopened });
+    }
+
+    /// Ends a dispute: its money goes back to the merchant, or to the client.
+    fn close(&mut self, id: u8, dispute: Dispute, mut p: Payment, is_won: bool) {
+        let (status, to, total) = match is_won {
+            true => ("won", Available(p.merchant), &mut p.refundable),
+            false => ("lost", Fx, &mut p.charged_back),
+        };
+        *total += dispute.amount;
+        p.disputed -= dispute.amount;
+        self.pay(Reserved(p.merchant), to, (dispute.amount, p.currency));
+        self.keep(dispute.payment, p);
+        self.disputes.insert(id, Dispute { status, ..dispute });
+    }
+
+    fn settle(&mut self, merchant: Option<u8>, currency: Option<Currency>, through: i128) -> Refused<()> {
+        let is_asked =
+            |of: &(u8, Currency)| merchant.is_none_or(|m| m == of.0) && currency.is_none_or(|c| c == of.1);
+        for ((m, c), mut due) in self.unsettled.clone().into_iter().filter(|(of, _)| is_asked(of)) {
+            self.unsettled.insert((m, c), due.split_off(&(through + 1)));
+            let [count, gross, fees] = [0, 1, 2].map(|n| due.values().map(|day| day[n]).sum::<i128>());
             let drawn = self.drawn.entry((m, c)).or_default();
             let absorbed = (gross - fees).min(*drawn);
             *drawn -= absorbed;
             let amount = gross - fees - absorbed;
-            self.pay(Merchant(m, "pending"), Merchant(m, "available"), (amount, c));
-            self.settled.push((m, c, [count, gross, fees, absorbed, amount]));
+            if count > 0 {
+                self.pay(Pending(m), Available(m), (amount, c));
+                self.settled.push((m, c, [count, gross, fees, absorbed, amount]));
+            }
         }
-        Ok(if self.settled.is_empty() { "nothing" } else { "settlement.closed" })
+        ensure(!self.settled.is_empty(), "nothing")
     }
 }

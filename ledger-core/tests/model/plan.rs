@@ -1,8 +1,8 @@
-//! What can be told to the ledger, in small numbers, and which of it comes next.
+//! What comes next, drawn from what the model knows.
 //!
-//! Steps are drawn from what the model knows, so that they meet: the amounts are the edges of what is left
-//! (1, all, all + 1, the limit), the waits end at deadlines, a microsecond before and after them. Numbers of
-//! new things count up; what was refused gives its number to the next.
+//! So steps meet: the amounts are the edges of what is left (1, all, all + 1, the limit), the waits end at
+//! deadlines, a moment before and after them. Numbers of new things count up; what was refused gives its
+//! number to the next.
 
 use std::collections::BTreeMap;
 
@@ -12,64 +12,9 @@ use proptest::strategy::Union;
 use proptest_state_machine::ReferenceStateMachine;
 
 use super::Model;
-use super::values::Account::{Client, Merchant};
-use super::values::{CURRENCIES, Currency, DAY, LIMIT, Money, Payment, Settings, fraction};
-
-/// One command.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Step {
-    OpenClient(u8),
-    Deposit(u8, Money),
-    Withdraw(u8, Money),
-    CloseClient(u8),
-    IssueCard { client: u8, number: u8 },
-    BlockCard(u8),
-    UnblockCard(u8),
-    OpenMerchant(u8, Settings),
-    ChangeSettings(u8, Settings),
-    Suspend(u8),
-    Reinstate(u8),
-    DepositToMerchant(u8, Money),
-    WriteOff(u8, Money),
-    CreateKey(u8, Option<u8>),
-    RevokeKey(u8),
-    Pay { id: u8, merchant: u8, number: u8, money: Money, automatic: bool, mistake: Mistake, days: i128 },
-    Increment { id: u8, merchant: u8, money: Money },
-    Capture { id: u8, merchant: u8, money: Option<Money>, is_final: bool },
-    Void { id: u8, merchant: u8 },
-    Refund { id: u8, merchant: u8, money: Option<Money> },
-    Warn(u8),
-    Expire(u8),
-    Dispute { id: u8, payment: u8, money: Option<Money> },
-    Evidence { id: u8, payment: u8, merchant: u8 },
-    Win { id: u8, payment: u8 },
-    Lose { id: u8, payment: u8 },
-    LoseUnanswered { id: u8, payment: u8 },
-    Reopen { id: u8, payment: u8 },
-    Settle { merchant: Option<u8>, currency: Option<Currency>, as_of: Option<i128> },
-    RequestPayout { id: u8, merchant: u8, money: Money },
-    ChangePayout(u8, News),
-    SetRate { from: Currency, to: Currency, rate: &'static str, valid_until: i128 },
-}
-
-/// What a payer got wrong.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Mistake {
-    None,
-    Number,
-    PastExpiry,
-    UnknownCard,
-    Expiry,
-    Cvc,
-}
-
-/// What the bank says of a payout.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum News {
-    Paid,
-    Failed,
-    Returned,
-}
+use super::payment::Payment;
+use super::words::Account::{Available, ClientAvailable, ClientHeld};
+use super::words::{CURRENCIES, Currency, DAY, LIMIT, Mistake, Money, News, Settings, Step, fraction};
 
 /// 2026-11-24T08:00:00Z
 const BEGIN: i128 = 1_795_507_200_000_000;
@@ -101,9 +46,9 @@ pub fn setup(settings: Settings) -> Vec<Step> {
         Step::OpenMerchant(0, standard),
         Step::OpenMerchant(1, settings),
         Step::DepositToMerchant(0, (5_000, "EUR")),
-        rate("EUR", "USD", "1.0850", 30),
-        rate("CLF", "JPY", "6231.5", 10),
-        rate("KWD", "EUR", "2.9875", 20),
+        rate("EUR", "USD", (10_850, 4), 30),
+        rate("CLF", "JPY", (62_315, 1), 10),
+        rate("KWD", "EUR", (29_875, 4), 20),
         pay(0, 0, (9_000, "EUR"), true),
         pay(1, 0, (8_000, "EUR"), false),
         pay(2, 1, (5_000, "USD"), false),
@@ -160,12 +105,12 @@ impl ReferenceStateMachine for Model {
 
 /// Mostly moments; often up to a deadline, a microsecond less or more; sometimes hours and days.
 fn any_wait(model: &Model) -> impl Strategy<Value = i128> + use<> {
-    let payments = model.payments.values().filter(|p| p.capturable() > 0);
+    let payments = model.payments.values().filter(|p| p.capturable > 0);
     let ends = payments.flat_map(|p| [p.expires_at, p.expires_at - DAY]);
     let responses =
         model.disputes.values().filter(|dispute| dispute.is_open()).map(|dispute| dispute.respond_by);
     let rates = model.rates.values().map(|(_, until)| *until);
-    let days = model.unsettled.iter().map(|(_, _, day, _, _)| day * DAY);
+    let days = model.unsettled.values().flat_map(|days| days.keys()).map(|day| day * DAY);
     let deadlines = ends.chain(responses).chain(rates).chain(days);
     let waits = deadlines.flat_map(|at| [at - 1, at, at + 1]).map(|at| at - model.now);
     let waits: Vec<_> = waits.filter(|wait| *wait > 0).chain([1]).collect();
@@ -277,12 +222,12 @@ fn pays_at_the_edges(model: &Model) -> Vec<Step> {
                 });
             }
         };
-        let has = |currency| model.has(Client(*client, "available"), currency);
+        let has = |currency| model.has(ClientAvailable(*client), currency);
         for currency in CURRENCIES.into_iter().filter(|currency| has(currency) > 0) {
             edges(has(currency)).for_each(|amount| pay(amount, currency));
         }
         for ((from, to), (rate, _)) in &model.rates {
-            let (numerator, denominator) = fraction(rate, from, to);
+            let (numerator, denominator) = fraction(*rate, from, to);
             let all = has(from) * numerator / denominator;
             [all, all + 1].into_iter().filter(|amount| *amount > 0).for_each(|amount| pay(amount, to));
         }
@@ -305,11 +250,14 @@ fn clients_and_keys(model: &Model) -> Vec<Step> {
     let closes = newest(&model.clients, 3).into_iter().map(Step::CloseClient);
     // On the way out a client takes all that it has.
     let emptied = model.accounts.iter().filter_map(|((account, currency), has)| match account {
-        Client(id, "available") if *has > 0 => Some(Step::Withdraw(*id, (*has, currency))),
+        ClientAvailable(id) if *has > 0 => Some(Step::Withdraw(*id, (*has, currency))),
         _ => None,
     });
     let empty = |id: u8| {
-        !model.accounts.iter().any(|((it, _), has)| matches!(it, Client(it, _) if *it == id) && *has > 0)
+        !model
+            .accounts
+            .iter()
+            .any(|((it, _), has)| matches!(it, ClientAvailable(it) | ClientHeld(it) if *it == id) && *has > 0)
     };
     let likely = model.clients.keys().filter(|id| empty(**id)).flat_map(|id| [Step::CloseClient(*id); 4]);
     opens.into_iter().chain(closes).chain(keys).chain(emptied).chain(likely).collect()
@@ -330,7 +278,7 @@ fn cash(model: &Model) -> Vec<Step> {
     for client in newest(&model.clients, 3) {
         for currency in CURRENCIES {
             let [available, held] =
-                ["available", "held"].map(|name| model.has(Client(client, name), currency));
+                [ClientAvailable(client), ClientHeld(client)].map(|account| model.has(account, currency));
             steps.extend(edges(available).map(|amount| Step::Withdraw(client, (amount, currency))));
             let room = LIMIT - available - held;
             let amounts = [1, 20_000, room, room + 1].into_iter().filter(|amount| *amount > 0);
@@ -344,7 +292,7 @@ fn debts(model: &Model) -> Vec<Step> {
     let mut steps = Vec::new();
     for id in newest(&model.merchants, 2) {
         for currency in ["EUR", "JPY"] {
-            let debt = (-model.has(Merchant(id, "available"), currency)).max(0);
+            let debt = (-model.has(Available(id), currency)).max(0);
             steps.extend(edges(debt).map(|amount| Step::WriteOff(id, (amount, currency))));
             steps.extend([1, debt + 1, LIMIT].map(|amount| Step::DepositToMerchant(id, (amount, currency))));
         }
@@ -366,7 +314,7 @@ fn payouts(model: &Model) -> Vec<Step> {
     let request =
         |merchant, amount, currency| Step::RequestPayout { id, merchant, money: (amount, currency) };
     let all = model.accounts.iter().filter_map(|((account, currency), has)| match account {
-        Merchant(id, "available") if *has > 0 => Some((*id, *has, *currency)),
+        Available(id) if *has > 0 => Some((*id, *has, *currency)),
         _ => None,
     });
     let likely =
@@ -420,34 +368,32 @@ fn asked(targets: Vec<Target>, make: impl Fn(u8, u8, Option<Money>) -> Step) -> 
 fn captures(model: &Model) -> Vec<Step> {
     let capture = |is_final| move |id, merchant, money| Step::Capture { id, merchant, money, is_final };
     // What has expired counts as a cent: it is asked for, and not often.
-    let targets = targets(model, |_, p| p.capturable().min(if model.now < p.expires_at { LIMIT } else { 1 }));
+    let targets = targets(model, |_, p| p.capturable.min(if model.now < p.expires_at { LIMIT } else { 1 }));
     [false, true].into_iter().flat_map(|is_final| asked(targets.clone(), capture(is_final))).collect()
 }
 
 fn refunds(model: &Model) -> Vec<Step> {
-    let targets = targets(model, |id, _| model.refundable(id));
+    let targets = targets(model, |_, p| p.refundable);
     asked(targets, |id, merchant, money| Step::Refund { id, merchant, money })
 }
 
 fn disputes(model: &Model) -> Vec<Step> {
     let id = next(&model.disputes);
-    let targets = targets(model, |id, _| model.refundable(id));
+    let targets = targets(model, |_, p| p.refundable);
     asked(targets, |payment, _, money| Step::Dispute { id, payment, money })
 }
 
 fn voids(model: &Model) -> Vec<Step> {
-    asked(targets(model, |_, p| p.capturable().min(1)), |id, merchant, _| Step::Void { id, merchant })
+    asked(targets(model, |_, p| p.capturable.min(1)), |id, merchant, _| Step::Void { id, merchant })
 }
 
 fn increments(model: &Model) -> Vec<Step> {
     // What the purse could still pay for, about.
     let funds = |_, p: &Payment| {
-        let available = model.has(Client(p.client, "available"), p.pays_in());
-        let all = p.funding.map_or(available, |(pays, rate)| {
-            let (numerator, denominator) = fraction(rate, pays, p.currency);
-            available * numerator / denominator
-        });
-        if p.capturable() > 0 { all.max(1) } else { 0 }
+        let available = model.has(ClientAvailable(p.client), p.funding.0);
+        let (numerator, denominator) = fraction(p.funding.1, p.funding.0, p.currency);
+        let all = if p.declined { 0 } else { available * numerator / denominator };
+        if p.capturable > 0 { all.max(1) } else { 0 }
     };
     let increment = |id, merchant, money: Option<Money>| Step::Increment {
         id,
@@ -459,7 +405,7 @@ fn increments(model: &Model) -> Vec<Step> {
 
 /// What the scheduler would look at, whether it is time or not.
 fn due(model: &Model) -> Vec<Step> {
-    let held = model.payments.iter().filter(|(_, p)| p.capturable() > 0);
+    let held = model.payments.iter().filter(|(_, p)| p.capturable > 0);
     let ends = held.flat_map(|(id, _)| [Step::Warn(*id), Step::Expire(*id)]);
     let open = model.disputes.iter().filter(|(_, dispute)| dispute.is_open());
     let silent = open.map(|(id, dispute)| Step::LoseUnanswered { id: *id, payment: dispute.payment });
@@ -497,7 +443,8 @@ fn decisions(model: &Model) -> Vec<Step> {
 fn settlements(model: &Model) -> Vec<Step> {
     let all = |as_of| Step::Settle { merchant: None, currency: None, as_of };
     let mut steps = vec![all(None), all(None), all(Some(model.now - DAY)), all(Some(model.now + 2 * DAY))];
-    for (merchant, currency, day, _, _) in model.unsettled.iter().rev().take(4) {
+    let unsettled = model.unsettled.iter().flat_map(|(of, days)| days.keys().map(move |day| (of, day)));
+    for ((merchant, currency), day) in unsettled.take(4) {
         let (merchant, currency) = (Some(*merchant), Some(*currency));
         steps.push(Step::Settle { merchant, currency, as_of: None });
         let ends = [day * DAY - 1, day * DAY].map(Some);
@@ -509,7 +456,7 @@ fn settlements(model: &Model) -> Vec<Step> {
 fn any_rate(model: &Model) -> BoxedStrategy<Step> {
     let now = model.now;
     let until = select(vec![now, now + 5, now + 3 * DAY, now + 60 * DAY]);
-    (0..5_usize, 1..5_usize, select(vec!["1", "0.0062", "160.05", "3"]), until)
+    (0..5_usize, 1..5_usize, select(vec![(1, 0), (62, 4), (16_005, 2), (3, 0)]), until)
         .prop_map(|(from, on, rate, valid_until)| {
             let [from, to] = [from, from + on].map(|n| CURRENCIES[n % CURRENCIES.len()]);
             Step::SetRate { from, to, rate, valid_until }
