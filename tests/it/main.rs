@@ -19,6 +19,7 @@ mod money;
 mod past;
 mod poison;
 mod programs;
+mod properties;
 mod queries;
 mod refusals;
 mod routes;

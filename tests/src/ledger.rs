@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use command_api::scheduler::Scheduler;
 use command_api::service::Settings;
 use event_store::broker::rabbitmq::RabbitBroker;
 use event_store::clock::Clock;
-use event_store::entropy;
+use event_store::{database, entropy};
+use ledger_core::Timestamp;
 use ledger_core::api_key::Role;
 use quittance::audit::{VerifyOptions, verify};
 use quittance::system::{System, SystemConfig};
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::Answer;
 use crate::broker;
@@ -89,6 +92,50 @@ impl TestLedger {
     /// Moves the clock to so many seconds ahead of the system's.
     pub fn set_clock_ahead(&self, seconds: i64) {
         std::fs::write(self.clock.path(), seconds.to_string()).unwrap();
+    }
+
+    /// Tells the time by the ledger's clock.
+    pub fn now(&self) -> Timestamp {
+        Clock::with_offset_file(PathBuf::from(self.clock.path())).now()
+    }
+
+    /// Keeps the ledger's scheduler from seeing what is due. From then on it is as late as a test wants it,
+    /// until [`Self::let_scheduler_act`].
+    pub async fn hold_scheduler(&self) {
+        let statement = format!("REVOKE SELECT ON {} FROM {ROLE_PREFIX}_command", self.deadlines().await);
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&self.owner).await.unwrap();
+    }
+
+    /// Lets a scheduler act until nothing is due any more.
+    pub async fn let_scheduler_act(&self) {
+        let (began, stop, deadlines) = (Instant::now(), CancellationToken::new(), self.deadlines().await);
+        let read = database::options(&self.database_url, "quittance tests").unwrap();
+        let scheduler = Scheduler::new(read, &self.system.command_api);
+        let acting = tokio::spawn(scheduler.run(stop.clone()));
+        let statement = format!("SELECT count(*) FROM {deadlines} WHERE due_at <= $1");
+        loop {
+            self.caught_up().await.unwrap();
+            let due = sqlx::query_as(sqlx::AssertSqlSafe(statement.clone())).bind(self.now().get());
+            let (due,): (i64,) = due.fetch_one(&self.owner).await.unwrap();
+            if due == 0 {
+                break;
+            }
+            assert!(began.elapsed() < CATCH_UP_LIMIT, "{due} things are due, and stay so");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+        acting.await.unwrap();
+    }
+
+    /// Names the table of what is due.
+    async fn deadlines(&self) -> String {
+        let (table,): (String,) = sqlx::query_as(
+            "SELECT 'deadlines_' || generation || '.deadlines' FROM projections WHERE name = 'deadlines' AND active",
+        )
+        .fetch_one(&self.owner)
+        .await
+        .unwrap();
+        table
     }
 
     /// Sends a command under a key of its own.

@@ -17,7 +17,7 @@ use super::words::Account::{Available, ClientAvailable, ClientHeld};
 use super::words::{CURRENCIES, Currency, DAY, LIMIT, Mistake, Money, News, Settings, Step, fraction};
 
 /// 2026-11-24T08:00:00Z
-const BEGIN: i128 = 1_795_507_200_000_000;
+pub const BEGIN: i128 = 1_795_507_200_000_000;
 
 /// What every run begins with: two clients with money and cards, two merchants, rates, payments.
 pub fn setup(settings: Settings) -> Vec<Step> {
@@ -94,7 +94,11 @@ impl ReferenceStateMachine for Model {
     }
 
     fn transitions(model: &Self) -> BoxedStrategy<(i128, Step)> {
-        (any_wait(model), any_step(model)).boxed()
+        (any_wait(model, 1), any_step(model)).boxed()
+    }
+
+    fn preconditions(model: &Self, (_, step): &(i128, Step)) -> bool {
+        is_new(model, step)
     }
 
     fn apply(mut model: Self, (wait, step): &(i128, Step)) -> Self {
@@ -103,23 +107,41 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Mostly moments; often up to a deadline, a microsecond less or more; sometimes hours and days.
-fn any_wait(model: &Model) -> impl Strategy<Value = i128> + use<> {
+/// Whether what a step makes has a number of its own, also when other steps have been left out.
+pub fn is_new(model: &Model, step: &Step) -> bool {
+    match step {
+        Step::OpenClient(id) => !model.clients.contains_key(id),
+        Step::OpenMerchant(id, _) => !model.merchants.contains_key(id),
+        Step::CreateKey(id, _) => !model.revoked.contains_key(id),
+        Step::Pay { id, .. } => !model.payments.contains_key(id),
+        Step::Dispute { id, .. } => !model.disputes.contains_key(id),
+        Step::RequestPayout { id, .. } => !model.payouts.contains_key(id),
+        _ => true,
+    }
+}
+
+/// When something ends or can be done that is open now.
+pub fn deadlines(model: &Model) -> Vec<i128> {
     let payments = model.payments.values().filter(|p| p.capturable > 0);
     let ends = payments.flat_map(|p| [p.expires_at, p.expires_at - DAY]);
-    let responses =
-        model.disputes.values().filter(|dispute| dispute.is_open()).map(|dispute| dispute.respond_by);
+    let open = model.disputes.values().filter(|dispute| dispute.is_open());
+    let responses = open.map(|dispute| dispute.respond_by);
     let rates = model.rates.values().map(|(_, until)| *until);
     let days = model.unsettled.values().flat_map(|days| days.keys()).map(|day| day * DAY);
-    let deadlines = ends.chain(responses).chain(rates).chain(days);
-    let waits = deadlines.flat_map(|at| [at - 1, at, at + 1]).map(|at| at - model.now);
-    let waits: Vec<_> = waits.filter(|wait| *wait > 0).chain([1]).collect();
+    ends.chain(responses).chain(rates).chain(days).collect()
+}
+
+/// Mostly moments; often up to a deadline, and so much less or more; sometimes hours and days.
+pub fn any_wait(model: &Model, about: i128) -> BoxedStrategy<i128> {
+    let waits = deadlines(model).into_iter().flat_map(|at| [at - about, at, at + about]);
+    let waits: Vec<_> = waits.map(|at| at - model.now).filter(|wait| *wait > 0).chain([1]).collect();
     prop_oneof![
         30 => 1..=1_000_000_i128,
         4 => select(waits),
         2 => (1..=40_i128).prop_map(|hours| hours * DAY / 24),
         1 => (1..=20_i128).prop_map(|days| days * DAY),
     ]
+    .boxed()
 }
 
 /// The edges of what there is of something: one, a part, all but one, all, one more, the limit.
@@ -136,7 +158,7 @@ fn newest<T>(map: &BTreeMap<u8, T>, few: usize) -> Vec<u8> {
     map.keys().rev().take(few).copied().chain([next(map)]).collect()
 }
 
-fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
+pub fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
     let one_of = |weight: u32, steps: Vec<Step>| (weight, select(steps).boxed());
     let mut choices = vec![
         (16, any_pay(model)),
@@ -404,7 +426,7 @@ fn increments(model: &Model) -> Vec<Step> {
 }
 
 /// What the scheduler would look at, whether it is time or not.
-fn due(model: &Model) -> Vec<Step> {
+pub fn due(model: &Model) -> Vec<Step> {
     let held = model.payments.iter().filter(|(_, p)| p.capturable > 0);
     let ends = held.flat_map(|(id, _)| [Step::Warn(*id), Step::Expire(*id)]);
     let open = model.disputes.iter().filter(|(_, dispute)| dispute.is_open());

@@ -1,0 +1,189 @@
+//! The running service does what the reference model says, whatever is asked of it and in whatever order.
+//!
+//! The model and its plans are those of the aggregates' properties. Over HTTP they are told in [`case`]; here is
+//! what may be told: no two moments of the service are the same, so that its clock keeps its distance from
+//! every deadline, and amounts are what a request may ask for.
+//!
+//! A case that fails shrinks, prints the few acts that are left, and is kept beside this file, to be tried
+//! first ever after. `cargo xtask properties` runs many.
+
+mod case;
+#[path = "../../../ledger-core/tests/model/mod.rs"]
+mod model;
+
+use std::sync::atomic::Ordering;
+
+use case::{Case, Service};
+use model::Model;
+use model::plan::{any_step, any_wait, deadlines, due, is_new};
+use model::words::{DAY, Step};
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
+use proptest_state_machine::ReferenceStateMachine;
+use tokio::runtime::Runtime;
+
+/// So many cases unless `PROPTEST_CASES` says another number.
+const CASES: u32 = 24;
+
+/// So many acts in a case, at most.
+const ACTS_MAX: usize = 40;
+
+/// How far the clock keeps from deadlines, in microseconds: what a stay between two jumps of it takes less
+/// than, on any machine.
+const DISTANCE: i128 = 300_000_000;
+
+/// The most that a request may ask for.
+const ASKED_MAX: i128 = 999_999_999_999;
+
+/// What is done next.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// A request.
+    Ask(Step),
+    /// An earlier request once more, this many before the last; and another one under its key.
+    AskAgain(usize),
+    /// The scheduler acts on all that is due.
+    Schedule,
+}
+
+/// The model as it is asked over HTTP.
+struct OverHttp;
+
+impl ReferenceStateMachine for OverHttp {
+    type State = Model;
+    /// How long to wait, in microseconds, and what then to do.
+    type Transition = (i128, Act);
+
+    fn init_state() -> BoxedStrategy<Model> {
+        Model::init_state()
+    }
+
+    fn transitions(model: &Model) -> BoxedStrategy<(i128, Act)> {
+        let ask = (any_step(model), 0..=1_i128).prop_map(|(step, more)| Act::Ask(writable(step, more)));
+        prop_oneof![
+            30 => (any_wait(model, DISTANCE), ask),
+            2 => (0..40_usize).prop_map(|before| (0, Act::AskAgain(before))),
+            2 => (1..=16_i128).prop_map(|days| (days * DAY + DISTANCE, Act::Schedule)),
+        ]
+        .boxed()
+    }
+
+    fn preconditions(model: &Model, (wait, act): &(i128, Act)) -> bool {
+        let now = model.now + wait;
+        let near = |at: &i128| (at - now).abs() < DISTANCE;
+        // A capture's day is that of its moment.
+        let midnight = (now.div_euclid(DAY) + 1) * DAY;
+        !deadlines(model).iter().any(near) && midnight - now >= DISTANCE && can_be_done(model, now, act)
+    }
+
+    fn apply(mut model: Model, (wait, act): &(i128, Act)) -> Model {
+        model.now += wait;
+        match act {
+            Act::Ask(step) if amount(&mut step.clone()).is_some_and(|asked| *asked > ASKED_MAX) => {
+                model.outcome = "out_of_range";
+            }
+            Act::Ask(step) => model.apply(0, step),
+            Act::AskAgain(_) => {}
+            Act::Schedule => due(&model).iter().for_each(|step| model.apply(0, step)),
+        }
+        model
+    }
+}
+
+/// The amount that a step asks for.
+fn amount(step: &mut Step) -> Option<&mut i128> {
+    match step {
+        Step::Deposit(_, money)
+        | Step::Withdraw(_, money)
+        | Step::DepositToMerchant(_, money)
+        | Step::WriteOff(_, money)
+        | Step::Pay { money, .. }
+        | Step::Increment { money, .. }
+        | Step::RequestPayout { money, .. } => Some(&mut money.0),
+        Step::Capture { money, .. } | Step::Refund { money, .. } | Step::Dispute { money, .. } => {
+            money.as_mut().map(|money| &mut money.0)
+        }
+        _ => None,
+    }
+}
+
+/// Asks at most for what a request may ask for, or for a little more than that; cards are good for a week.
+fn writable(mut step: Step, more: i128) -> Step {
+    if let Some(asked) = amount(&mut step) {
+        *asked = (*asked).min(ASKED_MAX + more);
+    }
+    if let Step::Pay { days, .. } = &mut step {
+        *days = 7;
+    }
+    step
+}
+
+/// Tells whether the act can be done from outside: merchants ask with their own keys, and not before they
+/// have one; a dispute is found by its id alone; what is due is the scheduler's.
+fn can_be_done(model: &Model, now: i128, act: &Act) -> bool {
+    let is_there = |merchant| model.merchants.contains_key(&merchant);
+    let is_of = |id, payment| model.disputes.get(&id).is_none_or(|dispute| dispute.payment == payment);
+    match *act {
+        // Captures of the same day are not due yet, though a request may settle them.
+        Act::Schedule => now.div_euclid(DAY) > model.now.div_euclid(DAY),
+        Act::AskAgain(_) => true,
+        Act::Ask(Step::Warn(_) | Step::Expire(_) | Step::LoseUnanswered { .. }) => false,
+        Act::Ask(Step::Evidence { id, payment, merchant }) => is_there(merchant) && is_of(id, payment),
+        Act::Ask(Step::Win { id, payment } | Step::Lose { id, payment } | Step::Reopen { id, payment }) => {
+            is_of(id, payment)
+        }
+        Act::Ask(
+            Step::Pay { merchant, .. }
+            | Step::Increment { merchant, .. }
+            | Step::Capture { merchant, .. }
+            | Step::Void { merchant, .. }
+            | Step::Refund { merchant, .. }
+            | Step::RequestPayout { merchant, .. },
+        ) if !is_there(merchant) => false,
+        Act::Ask(Step::SetRate { valid_until, .. }) => valid_until <= now || valid_until - now >= DISTANCE,
+        Act::Ask(step) => is_new(model, &step),
+    }
+}
+
+fn config() -> ProptestConfig {
+    let with_default = ProptestConfig { cases: CASES, ..ProptestConfig::default() };
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        source_file: Some(file!()),
+        max_shrink_iters: 2_000,
+        max_local_rejects: u32::MAX,
+        ..proptest::test_runner::contextualize_config(with_default)
+    }
+}
+
+#[test]
+fn the_service_does_what_the_model_says() {
+    let runtime = Runtime::new().unwrap();
+    let service = runtime.block_on(Service::start());
+    let mut runner = TestRunner::new(config());
+    let plans = OverHttp::sequential_strategy(1..ACTS_MAX);
+    let outcome = runner.run(&plans, |(mut model, acts, seen)| {
+        runtime.block_on(async {
+            let mut case = Case::begin(&service, &model).await;
+            for (wait, act) in acts {
+                // Acts that were not seen are what shrinking drops first.
+                if let Some(seen) = &seen {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                }
+                model = OverHttp::apply(model, &(wait, act));
+                case.take(&model, act).await;
+            }
+            case.end(model).await;
+        });
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => runtime.block_on(service.finish()),
+        Err(TestError::Fail(why, (model, acts, _))) => {
+            let acts: Vec<_> =
+                acts.iter().map(|(wait, act)| format!("  after {wait} µs {act:?}\n")).collect();
+            panic!("{why}\nafter the setup with {:?}\n{}\n{runner}", model.merchants[&1], acts.concat());
+        }
+        Err(TestError::Abort(why)) => panic!("{why}\n{runner}"),
+    }
+}
