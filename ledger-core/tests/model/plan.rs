@@ -183,7 +183,7 @@ pub fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
         choices.push(one_of(14, decisions(model)));
     }
     if model.clients.values().any(|is_open| !is_open) {
-        choices.push(one_of(3, closed_clients(model)));
+        choices.push(one_of(10, closed_clients(model)));
     }
     if !model.payouts.is_empty() {
         choices.push(one_of(5, news(model)));

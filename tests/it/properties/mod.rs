@@ -11,13 +11,16 @@ mod case;
 #[path = "../../../ledger-core/tests/model/mod.rs"]
 mod model;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use case::{Case, Service};
 use model::Model;
+use model::payment::Payment;
 use model::plan::{any_step, any_wait, deadlines, due, is_new};
 use model::words::{DAY, Step};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 use proptest_state_machine::ReferenceStateMachine;
 use tokio::runtime::Runtime;
@@ -26,7 +29,7 @@ use tokio::runtime::Runtime;
 const CASES: u32 = 24;
 
 /// So many acts in a case, at most.
-const ACTS_MAX: usize = 40;
+const ACTS_MAX: usize = 60;
 
 /// How far the clock keeps from deadlines, in microseconds: what a stay between two jumps of it takes less
 /// than, on any machine.
@@ -187,3 +190,76 @@ fn the_service_does_what_the_model_says() {
         Err(TestError::Abort(why)) => panic!("{why}\n{runner}"),
     }
 }
+
+/// The property is worth what its cases reach.
+#[test]
+fn cases_reach_every_outcome_of_a_request() {
+    let (mut runner, mut reached) = (TestRunner::deterministic(), BTreeSet::new());
+    for _ in 0..600 {
+        let plans = OverHttp::sequential_strategy(1..ACTS_MAX);
+        let (mut model, acts, _) = plans.new_tree(&mut runner).unwrap().current();
+        for act in acts {
+            model = OverHttp::apply(model, &act);
+            reached.insert(model.outcome);
+            reached.extend(model.payments.values().map(Payment::status));
+            reached.extend(model.disputes.values().map(|dispute| dispute.status));
+        }
+    }
+    assert_eq!(reached.iter().filter(|outcome| outcome.contains('.')).count(), EVENTS, "{reached:?}");
+    for outcome in REFUSALS.iter().chain(&STATUSES) {
+        assert!(reached.contains(outcome), "no {outcome} in {reached:?}");
+    }
+}
+
+/// All that a request can bring about.
+const EVENTS: usize = 31;
+
+/// All that a request can be refused for, or a payment declined, within a few dozen acts.
+const REFUSALS: [&str; 29] = [
+    "authorization_expired",
+    "capture_exceeds_authorization",
+    "card_already_registered",
+    "card_blocked",
+    "card_not_recognised",
+    "client_closed",
+    "client_not_empty",
+    "currency_mismatch",
+    "dispute_closed",
+    "dispute_exceeds_refundable",
+    "expired_card",
+    "fx_rate_expired",
+    "insufficient_available_balance",
+    "insufficient_funds",
+    "invalid_cvc",
+    "invalid_expiry",
+    "invalid_number",
+    "merchant_suspended",
+    "not_found",
+    "nothing",
+    "out_of_range",
+    "payment_not_capturable",
+    "payment_not_disputable",
+    "payment_not_incrementable",
+    "payment_not_refundable",
+    "payment_not_voidable",
+    "payout_closed",
+    "refund_exceeds_captured",
+    "write_off_exceeds_debt",
+];
+
+/// All that payments and disputes can be.
+const STATUSES: [&str; 13] = [
+    "authorized",
+    "captured",
+    "declined",
+    "disputed",
+    "expired",
+    "lost",
+    "needs_response",
+    "partially_captured",
+    "partially_refunded",
+    "refunded",
+    "under_review",
+    "voided",
+    "won",
+];
