@@ -35,6 +35,9 @@ const TEST_BROKER: &str = "QUITTANCE_TEST_BROKER";
 /// What tells proptest how many cases to run of each property.
 const PROPTEST_CASES: &str = "PROPTEST_CASES";
 
+/// How many cases over HTTP there are at least, unless it is said.
+const HTTP_CASES_MIN: u32 = 32;
+
 /// The project's tasks
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", max_term_width = 100)]
@@ -57,11 +60,16 @@ enum Task {
     Test,
     /// Only install what the tests need
     Setup,
-    /// Run the domain's property tests with many random cases, optimized; needs no server
+    /// Run the property tests with many random cases: the domain's, optimized, then a running service over HTTP
     Properties {
-        /// How many cases of each property
+        /// How many cases of each of the domain's properties
         #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
         cases: u32,
+
+        /// How many cases over HTTP, each of which takes half a second; 0 leaves them out, and needs no server
+        /// [default: a thousandth of N, at least 32]
+        #[arg(long, value_name = "M")]
+        http_cases: Option<u32>,
     },
 }
 
@@ -71,7 +79,10 @@ fn main() -> ExitCode {
     let done = match arguments.task {
         Task::Test => ready().and_then(|()| test()),
         Task::Setup => ready().map(|()| ExitCode::SUCCESS),
-        Task::Properties { cases } => properties(cases),
+        Task::Properties { cases, http_cases } => {
+            let http_cases = http_cases.unwrap_or((cases / 1_000).max(HTTP_CASES_MIN));
+            properties(cases, http_cases, arguments.pg_bin.as_deref())
+        }
     };
     done.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");
@@ -118,13 +129,26 @@ fn test() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs all property tests of the domain, each with so many random cases. One that fails prints its seed,
-/// shrinks, and is kept beside the tests, to be tried first from then on.
-fn properties(cases: u32) -> Result<ExitCode> {
-    let tests = ["test", "--release", "--package", "ledger-core", "--lib", "--test", "properties"];
-    eprintln!("xtask: {PROPTEST_CASES}={cases} cargo {}", tests.join(" "));
-    let status = cargo(&tests).env(PROPTEST_CASES, cases.to_string()).status().context("cannot run cargo")?;
-    Ok(exit_code(status))
+/// Runs all property tests of the domain, each with so many random cases; then those of a running service. One
+/// that fails prints its seed, shrinks, and is kept beside the tests, to be tried first from then on.
+fn properties(cases: u32, http_cases: u32, pg_bin: Option<&Path>) -> Result<ExitCode> {
+    if http_cases > 0 {
+        PostgresPrograms::find_or_install(pg_bin, None)?;
+    }
+    let domain = ["test", "--release", "--package", "ledger-core", "--lib", "--test", "properties"];
+    let service = ["test", "--package", "ledger-tests", "--test", "it", "properties::"];
+    for (tests, cases) in [(&domain[..], cases), (&service[..], http_cases)] {
+        if cases == 0 {
+            continue;
+        }
+        eprintln!("xtask: {PROPTEST_CASES}={cases} cargo {}", tests.join(" "));
+        let status = cargo(tests).env(PROPTEST_CASES, cases.to_string()).status();
+        let status = status.context("cannot run cargo")?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says in one line which component of the toolchain is missing, before it fails in many.
