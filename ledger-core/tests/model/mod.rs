@@ -14,12 +14,16 @@ use payment::{Dispute, Payment};
 use words::Account::{self, *};
 use words::{Currency, DAY, Decimal, LIMIT, Mistake, Money, News, Settings, Step, amount_in};
 
+pub type Accounts = BTreeMap<(Account, Currency), i128>;
+
 /// All that the model knows; everything has a number.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub now: i128,
-    /// All as credits, so that those of a currency sum to zero.
-    pub accounts: BTreeMap<(Account, Currency), i128>,
+    /// What all below adds up to; as credits, so that those of a currency sum to zero.
+    pub accounts: Accounts,
+    /// What came in and went out, but for payouts.
+    pub cash: Accounts,
     /// Whether each client is open.
     pub clients: BTreeMap<u8, bool>,
     /// By number: the holder, and the wrong attempts unless it is blocked.
@@ -53,6 +57,11 @@ fn found<T: Copy>(map: &BTreeMap<u8, T>, id: u8) -> Refused<T> {
     map.get(&id).copied().ok_or("not_found")
 }
 
+fn add(sums: &mut Accounts, from: Account, to: Account, (amount, currency): Money) {
+    *sums.entry((from, currency)).or_default() -= amount;
+    *sums.entry((to, currency)).or_default() += amount;
+}
+
 /// Sets what a command wishes to be so; nothing happens if it is so already.
 fn set<T: Copy + PartialEq>(map: &mut BTreeMap<u8, T>, id: u8, value: T) -> Refused<()> {
     let was = map.insert(id, value).ok_or("not_found")?;
@@ -76,7 +85,9 @@ impl Model {
         self.now += wait;
         self.settled.clear();
         let mut next = Self { outcome: step.event(), ..self.clone() };
-        match next.decide(step).and_then(|()| next.within_limit()) {
+        let decided = next.decide(step);
+        next.accounts = next.balances();
+        match decided.and_then(|()| next.within_limit()) {
             Ok(()) => *self = next,
             Err(code) => self.outcome = code,
         }
@@ -93,12 +104,12 @@ impl Model {
             Step::OpenClient(id) => drop(self.clients.insert(id, true)),
             Step::Deposit(id, money) => {
                 ensure(found(&self.clients, id)?, "client_closed")?;
-                self.pay(Bank, ClientAvailable(id), money);
+                add(&mut self.cash, Bank, ClientAvailable(id), money);
             }
             Step::Withdraw(id, money) => {
                 found(&self.clients, id)?;
-                self.pay(ClientAvailable(id), Bank, money);
-                ensure(self.has(ClientAvailable(id), money.1) >= 0, "insufficient_available_balance")?;
+                ensure(self.has(ClientAvailable(id), money.1) >= money.0, "insufficient_available_balance")?;
+                add(&mut self.cash, ClientAvailable(id), Bank, money);
             }
             Step::CloseClient(id) => {
                 set(&mut self.clients, id, false)?;
@@ -128,12 +139,12 @@ impl Model {
             Step::Reinstate(id) => set(&mut self.suspended, id, false)?,
             Step::DepositToMerchant(id, money) => {
                 found(&self.merchants, id)?;
-                self.pay(Bank, Available(id), money);
+                add(&mut self.cash, Bank, Available(id), money);
             }
             Step::WriteOff(id, money) => {
                 found(&self.merchants, id)?;
-                self.pay(Losses, Available(id), money);
-                ensure(self.has(Available(id), money.1) <= 0, "write_off_exceeds_debt")?;
+                ensure(money.0 <= -self.has(Available(id), money.1), "write_off_exceeds_debt")?;
+                add(&mut self.cash, Losses, Available(id), money);
             }
             Step::CreateKey(id, merchant) => {
                 merchant.map_or(Ok(()), |id| found(&self.merchants, id).map(drop))?;
@@ -142,44 +153,38 @@ impl Model {
             Step::RevokeKey(id) => set(&mut self.revoked, id, true)?,
             Step::Pay { id, merchant, number, money, automatic, mistake, days } => {
                 ensure(!found(&self.suspended, merchant)?, "merchant_suspended")?;
-                let asked = Payment { merchant, currency: money.1, ..Payment::default() };
+                let mut p = Payment { merchant, currency: money.1, ..Payment::default() };
                 match self.payer(number, money, mistake) {
-                    Ok((client, funding)) => {
-                        let (authorized, expires_at) = (money.0, now + days * DAY);
-                        let p = Payment {
-                            client,
-                            funding,
-                            authorized,
-                            capturable: authorized,
-                            expires_at,
-                            ..asked
-                        };
-                        self.keep(id, p);
+                    Ok(payer) => {
+                        (p.client, p.funding) = payer;
+                        (p.authorized, p.capturable, p.expires_at) = (money.0, money.0, now + days * DAY);
                         if automatic {
-                            self.capture(id, p, authorized, true)?;
+                            self.capture(&mut p, money.0, true)?;
                         }
                     }
-                    Err(code) => {
-                        self.outcome = code;
-                        self.payments.insert(id, Payment { declined: true, ..asked });
-                    }
+                    Err(code) => (self.outcome, p.declined) = (code, true),
                 }
+                self.payments.insert(id, p);
             }
             Step::Increment { id, merchant, money } => {
-                let mut p = self.held(id, merchant, Some(money), "payment_not_incrementable")?;
+                let was = self.held(id, merchant, Some(money), "payment_not_incrementable")?;
                 ensure(!self.suspended[&merchant], "merchant_suspended")?;
-                (p.authorized, p.capturable) = (p.authorized + money.0, p.capturable + money.0);
-                ensure(p.authorized <= LIMIT, "balance_limit_exceeded")?;
-                self.keep(id, p);
-                ensure(self.has(ClientAvailable(p.client), p.funding.0) >= 0, "insufficient_funds")?;
+                let (authorized, capturable) = (was.authorized + money.0, was.capturable + money.0);
+                ensure(authorized <= LIMIT, "balance_limit_exceeded")?;
+                let p = Payment { authorized, capturable, ..was };
+                let available = self.has(ClientAvailable(p.client), p.funding.0);
+                ensure(p.legs()[0] - was.legs()[0] <= available, "insufficient_funds")?;
+                self.payments.insert(id, p);
             }
             Step::Capture { id, merchant, money, is_final } => {
-                let p = self.held(id, merchant, money, CAPTURE[0])?;
-                self.capture(id, p, ask(p.capturable, money, CAPTURE)?, is_final)?;
+                let mut p = self.held(id, merchant, money, CAPTURE[0])?;
+                let amount = ask(p.capturable, money, CAPTURE)?;
+                self.capture(&mut p, amount, is_final)?;
+                self.payments.insert(id, p);
             }
             Step::Void { id, merchant } => {
                 let p = self.held(id, merchant, None, "payment_not_voidable")?;
-                self.keep(id, Payment { capturable: 0, ..p });
+                self.payments.insert(id, Payment { capturable: 0, ..p });
             }
             Step::Refund { id, merchant, money } => {
                 let p = self.payment(id, merchant, money)?;
@@ -195,7 +200,7 @@ impl Model {
                 let p = found(&self.payments, id)?;
                 ensure(p.capturable > 0, "nothing")?;
                 ensure(now >= p.expires_at, "too_early")?;
-                self.keep(id, Payment { capturable: 0, expired: true, ..p });
+                self.payments.insert(id, Payment { capturable: 0, expired: true, ..p });
             }
             Step::Dispute { id, payment, money } => {
                 let p = self.payment(payment, found(&self.payments, payment)?.merchant, money)?;
@@ -211,18 +216,18 @@ impl Model {
                 let (dispute, p) = self.dispute(id, payment)?;
                 let is_lost = dispute.status == "needs_response" && now >= dispute.respond_by;
                 ensure(dispute.is_open() && !is_lost, "dispute_closed")?;
-                self.close(id, dispute, p, true);
+                self.close(id, dispute, p, "won");
             }
             Step::Lose { id, payment } => {
                 let (dispute, p) = self.dispute(id, payment)?;
                 ensure(dispute.is_open(), "dispute_closed")?;
-                self.close(id, dispute, p, false);
+                self.close(id, dispute, p, "lost");
             }
             Step::LoseUnanswered { id, payment } => {
                 let (dispute, p) = self.dispute(id, payment)?;
                 ensure(dispute.status == "needs_response", "nothing")?;
                 ensure(now >= dispute.respond_by, "too_early")?;
-                self.close(id, dispute, p, false);
+                self.close(id, dispute, p, "lost");
             }
             Step::Reopen { id, payment } => {
                 let (dispute, p) = self.dispute(id, payment)?;
@@ -237,20 +242,18 @@ impl Model {
             }
             Step::RequestPayout { id, merchant, money } => {
                 ensure(!found(&self.suspended, merchant)?, "merchant_suspended")?;
-                self.pay(Available(merchant), InTransit(merchant), money);
-                ensure(self.has(Available(merchant), money.1) >= 0, "insufficient_available_balance")?;
+                ensure(self.has(Available(merchant), money.1) >= money.0, "insufficient_available_balance")?;
                 self.payouts.insert(id, (merchant, money, "requested"));
             }
             Step::ChangePayout(id, news) => {
                 let (merchant, money, status) = found(&self.payouts, id)?;
-                let (from, to, status) = match (status, news) {
-                    ("requested", News::Paid) => (InTransit(merchant), Bank, "paid"),
-                    ("requested", News::Failed) => (InTransit(merchant), Available(merchant), "failed"),
-                    ("paid", News::Returned) => (Bank, Available(merchant), "returned"),
+                let status = match (status, news) {
+                    ("requested", News::Paid) => "paid",
+                    ("requested", News::Failed) => "failed",
+                    ("paid", News::Returned) => "returned",
                     _ => return Err("payout_closed"),
                 };
                 self.payouts.insert(id, (merchant, money, status));
-                self.pay(from, to, money);
             }
             Step::SetRate { from, to, rate, valid_until } => {
                 ensure(now < valid_until, "fx_rate_expired")?;
@@ -260,9 +263,31 @@ impl Model {
         Ok(())
     }
 
-    fn pay(&mut self, from: Account, to: Account, (amount, currency): Money) {
-        *self.accounts.entry((from, currency)).or_default() -= amount;
-        *self.accounts.entry((to, currency)).or_default() += amount;
+    /// What everything adds up to: all but cash is a matter of what payments and payouts have come to.
+    fn balances(&self) -> Accounts {
+        let mut sums = self.cash.clone();
+        let mut pay = |from, to, money| add(&mut sums, from, to, money);
+        for p in self.payments.values().filter(|p| !p.declined) {
+            let ([promised, spent, back], (pays, _)) = (p.legs(), p.funding);
+            pay(ClientAvailable(p.client), ClientHeld(p.client), (promised - spent, pays));
+            pay(ClientAvailable(p.client), Fx, (spent - back, pays));
+            let (earned, fee) = (p.captured - p.refunded - p.charged_back, p.fee - p.fee_back);
+            pay(Fx, Available(p.merchant), (earned - fee, p.currency));
+            pay(Fx, Fees, (fee, p.currency));
+            pay(Available(p.merchant), Reserved(p.merchant), (p.disputed, p.currency));
+        }
+        for ((m, c), days) in &self.unsettled {
+            let net: i128 = days.values().map(|[_, gross, fees]| gross - fees).sum();
+            pay(Available(*m), Pending(*m), (net - self.drawn.get(&(*m, c)).unwrap_or(&0), c));
+        }
+        for (m, money, status) in self.payouts.values() {
+            match *status {
+                "requested" => pay(Available(*m), InTransit(*m), *money),
+                "paid" => pay(Available(*m), Bank, *money),
+                _ => {}
+            }
+        }
+        sums
     }
 
     fn within_limit(&self) -> Refused<()> {
@@ -299,15 +324,6 @@ impl Model {
         ensure(dispute.payment == payment, "not_found").map(|()| (dispute, self.payments[&payment]))
     }
 
-    /// Keeps a payment's new totals, and moves the client's money by what they change.
-    fn keep(&mut self, id: u8, p: Payment) {
-        let was = self.payments.insert(id, p).map_or([0; 3], |was| was.legs());
-        let [promised, spent, back] = [0, 1, 2].map(|n| (p.legs()[n] - was[n], p.funding.0));
-        self.pay(ClientAvailable(p.client), ClientHeld(p.client), promised);
-        self.pay(ClientHeld(p.client), Fx, spent);
-        self.pay(Fx, ClientAvailable(p.client), back);
-    }
-
     /// Finds who pays and with what, or why the payment is declined.
     fn payer(&mut self, number: u8, money: Money, mistake: Mistake) -> Refused<(u8, (Currency, Decimal))> {
         ensure(mistake != Mistake::Number, "invalid_number")?;
@@ -330,35 +346,28 @@ impl Model {
         funding.map(|funding| (client, funding)).ok_or("insufficient_funds")
     }
 
-    fn capture(&mut self, id: u8, was: Payment, amount: i128, is_final: bool) -> Refused<()> {
-        let settings = self.merchants[&was.merchant];
-        let p = was.capture(amount, is_final, &settings);
-        let fee = p.fee - was.fee;
-        self.keep(id, p);
-        self.pay(Fx, Fees, (fee, p.currency));
-        self.pay(Fx, Pending(p.merchant), (amount - fee, p.currency));
+    fn capture(&mut self, p: &mut Payment, amount: i128, is_final: bool) -> Refused<()> {
+        let (settings, before) = (self.merchants[&p.merchant], p.fee);
+        p.capture(amount, is_final, &settings);
         let days = self.unsettled.entry((p.merchant, p.currency)).or_default();
         let day = days.entry(self.now.div_euclid(DAY) + settings.delay).or_default();
-        *day = [day[0] + 1, day[1] + amount, day[2] + fee];
+        *day = [day[0] + 1, day[1] + amount, day[2] + p.fee - before];
         ensure(days.values().map(|day| day[1]).sum::<i128>() <= LIMIT, "balance_limit_exceeded")
     }
 
-    /// The merchant owes what was refunded: from available as far as it goes, from pending, then on credit.
-    fn refund(&mut self, id: u8, was: Payment, amount: i128) -> Refused<()> {
-        let settings = self.merchants[&was.merchant];
-        let p = was.refund(amount, &settings);
-        let fee_back = p.fee_back - was.fee_back;
-        let (owed, available) = (amount - fee_back, self.has(Available(p.merchant), p.currency));
-        let first = available.max(0).min(owed);
-        let drawn = self.has(Pending(p.merchant), p.currency).min(owed - first);
-        let left = available - (owed - drawn);
-        let covered = first + drawn == owed || left >= -amount_in(settings.limit, p.currency);
-        ensure(covered, "insufficient_available_balance")?;
+    /// What the merchant owes comes from available as far as it goes, then from pending, then on credit.
+    fn refund(&mut self, id: u8, mut p: Payment, amount: i128) -> Refused<()> {
+        let (settings, before) = (self.merchants[&p.merchant], p.fee_back);
+        p.refund(amount, &settings);
+        let owed = amount - (p.fee_back - before);
+        let [available, pending] =
+            [Available, Pending].map(|account| self.has(account(p.merchant), p.currency));
+        let drawn = pending.min(owed - available.clamp(0, owed));
+        let is_covered = available.max(0) + pending >= owed;
+        let is_lent = available - (owed - drawn) >= -amount_in(settings.limit, p.currency);
+        ensure(is_covered || is_lent, "insufficient_available_balance")?;
         *self.drawn.entry((p.merchant, p.currency)).or_default() += drawn;
-        self.pay(Fees, Fx, (fee_back, p.currency));
-        self.pay(Available(p.merchant), Fx, (owed - drawn, p.currency));
-        self.pay(Pending(p.merchant), Fx, (drawn, p.currency));
-        self.keep(id, p);
+        self.payments.insert(id, p);
         Ok(())
     }
 
@@ -366,39 +375,31 @@ impl Model {
     fn reserve(&mut self, id: u8, payment: u8, p: Payment, amount: i128, reopened: bool) {
         let (disputed, refundable) = (p.disputed + amount, p.refundable - amount);
         self.payments.insert(payment, Payment { disputed, refundable, ..p });
-        self.pay(Available(p.merchant), Reserved(p.merchant), (amount, p.currency));
         let (status, respond_by) = ("needs_response", self.now + 14 * DAY);
         self.disputes.insert(id, Dispute { payment, amount, status, respond_by, reopened });
     }
 
     /// Ends a dispute: its money goes back to the merchant, or to the client.
-    fn close(&mut self, id: u8, dispute: Dispute, mut p: Payment, is_won: bool) {
-        let (status, to, total) = match is_won {
-            true => ("won", Available(p.merchant), &mut p.refundable),
-            false => ("lost", Fx, &mut p.charged_back),
-        };
-        *total += dispute.amount;
+    fn close(&mut self, id: u8, dispute: Dispute, mut p: Payment, status: &'static str) {
         p.disputed -= dispute.amount;
-        self.pay(Reserved(p.merchant), to, (dispute.amount, p.currency));
-        self.keep(dispute.payment, p);
+        *(if status == "won" { &mut p.refundable } else { &mut p.charged_back }) += dispute.amount;
+        self.payments.insert(dispute.payment, p);
         self.disputes.insert(id, Dispute { status, ..dispute });
     }
 
     fn settle(&mut self, merchant: Option<u8>, currency: Option<Currency>, through: i128) -> Refused<()> {
-        let is_asked =
-            |of: &(u8, Currency)| merchant.is_none_or(|m| m == of.0) && currency.is_none_or(|c| c == of.1);
-        for ((m, c), mut due) in self.unsettled.clone().into_iter().filter(|(of, _)| is_asked(of)) {
-            self.unsettled.insert((m, c), due.split_off(&(through + 1)));
-            let [count, gross, fees] = [0, 1, 2].map(|n| due.values().map(|day| day[n]).sum::<i128>());
-            let drawn = self.drawn.entry((m, c)).or_default();
-            let absorbed = (gross - fees).min(*drawn);
-            *drawn -= absorbed;
-            let amount = gross - fees - absorbed;
-            if count > 0 {
-                self.pay(Pending(m), Available(m), (amount, c));
-                self.settled.push((m, c, [count, gross, fees, absorbed, amount]));
+        for ((m, c), days) in &mut self.unsettled {
+            if merchant.is_none_or(|it| it == *m) && currency.is_none_or(|it| it == *c) {
+                let later = days.split_off(&(through + 1));
+                let due = std::mem::replace(days, later);
+                let [count, gross, fees] = [0, 1, 2].map(|n| due.values().map(|day| day[n]).sum::<i128>());
+                let drawn = self.drawn.entry((*m, c)).or_default();
+                let absorbed = (gross - fees).min(*drawn);
+                *drawn -= absorbed;
+                self.settled.push((*m, c, [count, gross, fees, absorbed, gross - fees - absorbed]));
             }
         }
+        self.settled.retain(|(_, _, [count, ..])| *count > 0);
         ensure(!self.settled.is_empty(), "nothing")
     }
 }

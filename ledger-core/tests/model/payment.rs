@@ -51,21 +51,19 @@ impl Payment {
         [promised, self.captured, self.refunded + self.charged_back].map(|total| self.cost(total))
     }
 
-    /// The totals after a capture.
-    pub fn capture(self, amount: i128, is_final: bool, settings: &Settings) -> Self {
+    pub fn capture(&mut self, amount: i128, is_final: bool, settings: &Settings) {
         let fixed = if self.captured == 0 { amount_in(settings.fixed, self.currency) } else { 0 };
-        let fee = amount.min(half_up(amount * settings.percent, 1_000_000) + fixed);
-        let capturable = if is_final { 0 } else { self.capturable - amount };
-        let (captured, refundable) = (self.captured + amount, self.refundable + amount);
-        Self { captured, capturable, refundable, fee: self.fee + fee, ..self }
+        self.fee += amount.min(half_up(amount * settings.percent, 1_000_000) + fixed);
+        self.captured += amount;
+        self.refundable += amount;
+        self.capturable = if is_final { 0 } else { self.capturable - amount };
     }
 
-    /// The totals after a refund.
-    pub fn refund(self, amount: i128, settings: &Settings) -> Self {
-        let (refunded, refundable) = (self.refunded + amount, self.refundable - amount);
-        let share = if settings.keeps_fee { 0 } else { half_up(self.fee * refunded, self.captured) };
-        let fee_back = self.fee_back + (share - self.fee_back).clamp(0, amount);
-        Self { refunded, refundable, fee_back, ..self }
+    pub fn refund(&mut self, amount: i128, settings: &Settings) {
+        self.refunded += amount;
+        self.refundable -= amount;
+        let share = if settings.keeps_fee { 0 } else { half_up(self.fee * self.refunded, self.captured) };
+        self.fee_back += (share - self.fee_back).clamp(0, amount);
     }
 
     /// Where the payment stands: the first that holds.
