@@ -133,15 +133,20 @@ pub fn deadlines(model: &Model) -> Vec<i128> {
 
 /// Mostly moments; often up to a deadline, and so much less or more; sometimes hours and days.
 pub fn any_wait(model: &Model, about: i128) -> BoxedStrategy<i128> {
-    let waits = deadlines(model).into_iter().flat_map(|at| [at - about, at, at + about]);
-    let waits: Vec<_> = waits.map(|at| at - model.now).filter(|wait| *wait > 0).chain([1]).collect();
     prop_oneof![
         30 => 1..=1_000_000_i128,
-        4 => select(waits),
+        4 => to_a_deadline(model, about),
         2 => (1..=40_i128).prop_map(|hours| hours * DAY / 24),
         1 => (1..=20_i128).prop_map(|days| days * DAY),
     ]
     .boxed()
+}
+
+/// Up to a deadline, or so much less or more.
+pub fn to_a_deadline(model: &Model, about: i128) -> BoxedStrategy<i128> {
+    let waits = deadlines(model).into_iter().flat_map(|at| [at - about, at, at + about]);
+    let waits: Vec<_> = waits.map(|at| at - model.now).filter(|wait| *wait > 0).chain([1]).collect();
+    select(waits).boxed()
 }
 
 /// The edges of what there is of something: one, a part, all but one, all, one more, the limit.
@@ -181,6 +186,10 @@ pub fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
     ];
     if !model.disputes.is_empty() {
         choices.push(one_of(14, decisions(model)));
+    }
+    let overdue = overdue(model);
+    if !overdue.is_empty() {
+        choices.push(one_of(24, overdue));
     }
     if model.clients.values().any(|is_open| !is_open) {
         choices.push(one_of(10, closed_clients(model)));
@@ -423,6 +432,23 @@ fn increments(model: &Model) -> Vec<Step> {
         money: money.unwrap_or((2, "EUR")),
     };
     asked(targets(model, funds), increment)
+}
+
+/// What comes too late, while the scheduler has not acted yet.
+fn overdue(model: &Model) -> Vec<Step> {
+    let expired = model.payments.iter().filter(|(_, p)| p.capturable > 0 && model.now >= p.expires_at);
+    let late = expired.flat_map(|(id, p)| {
+        let (id, merchant) = (*id, p.merchant);
+        let capture = Step::Capture { id, merchant, money: None, is_final: true };
+        [capture, Step::Void { id, merchant }, Step::Increment { id, merchant, money: (1, p.currency) }]
+    });
+    let open = model.disputes.iter().filter(|(_, it)| it.is_open() && model.now >= it.respond_by);
+    let silent = open.flat_map(|(id, dispute)| {
+        let (id, payment) = (*id, dispute.payment);
+        let merchant = model.payments[&payment].merchant;
+        [Step::Evidence { id, payment, merchant }, Step::Win { id, payment }, Step::Lose { id, payment }]
+    });
+    late.chain(silent).collect()
 }
 
 /// What the scheduler would look at, whether it is time or not.

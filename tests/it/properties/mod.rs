@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use case::{Case, Service};
 use model::Model;
 use model::payment::Payment;
-use model::plan::{any_step, any_wait, deadlines, due, is_new};
+use model::plan::{any_step, any_wait, deadlines, due, is_new, to_a_deadline};
 use model::words::{DAY, Step};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -26,7 +26,7 @@ use proptest_state_machine::ReferenceStateMachine;
 use tokio::runtime::Runtime;
 
 /// So many cases unless `PROPTEST_CASES` says another number.
-const CASES: u32 = 24;
+const CASES: u32 = 32;
 
 /// So many acts in a case, at most.
 const ACTS_MAX: usize = 60;
@@ -64,7 +64,8 @@ impl ReferenceStateMachine for OverHttp {
     fn transitions(model: &Model) -> BoxedStrategy<(i128, Act)> {
         let ask = (any_step(model), 0..=1_i128).prop_map(|(step, more)| Act::Ask(writable(step, more)));
         prop_oneof![
-            30 => (any_wait(model, DISTANCE), ask),
+            30 => (any_wait(model, DISTANCE), ask.clone()),
+            6 => (to_a_deadline(model, DISTANCE), ask),
             2 => (0..40_usize).prop_map(|before| (0, Act::AskAgain(before))),
             2 => (1..=16_i128).prop_map(|days| (days * DAY + DISTANCE, Act::Schedule)),
         ]
