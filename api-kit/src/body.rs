@@ -1,4 +1,4 @@
-//! Bodies: no larger than allowed, no slower than a deadline, and JSON.
+//! Bodies: no larger than allowed, no slower than a deadline, and JSON or a file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,9 @@ pub const COMMAND_LIMIT: usize = 64 * 1024;
 /// The largest body of a bulk request, in bytes.
 pub const BULK_LIMIT: usize = 4 * 1024 * 1024;
 
+/// The largest file, in bytes.
+pub const FILE_LIMIT: usize = 4 * 1024 * 1024;
+
 /// How long a body may take, from its first byte to its last.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -29,10 +32,23 @@ pub async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     if bytes.is_empty() && !headers.contains_key(CONTENT_TYPE) {
         return Ok(Json::Object(BTreeMap::new()));
     }
-    if !is_json(headers) {
+    if !is_of(headers, "application/json") {
         return Err(ApiError::UnsupportedMediaType);
     }
     Json::parse(&bytes)
+}
+
+/// Reads a file of one of some media types, and tells which: 413, then 415. What is in it is the caller's to
+/// check.
+pub async fn read_file<T: Copy>(
+    headers: &HeaderMap,
+    body: Body,
+    media_types: &[(&str, T)],
+) -> Result<(T, Bytes), ApiError> {
+    let bytes = read(headers, body, FILE_LIMIT).await?;
+    let known = media_types.iter().find(|(media_type, _)| is_of(headers, media_type));
+    let (_, kind) = known.ok_or(ApiError::UnsupportedMediaType)?;
+    Ok((*kind, bytes))
 }
 
 /// Reads a body of any type up to its limit, in bytes.
@@ -60,18 +76,18 @@ async fn read_within(
     }
 }
 
-/// Tells whether the content type is `application/json`, in UTF-8 if it says so.
-fn is_json(headers: &HeaderMap) -> bool {
+/// Tells whether the content type is this one, in UTF-8 if it says so.
+fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
     let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
     let mut parts = value.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let same = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type));
     let is_utf8 = |parameter: &str| match parameter.split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
             value.trim_matches('"').eq_ignore_ascii_case("utf-8")
         }
         _ => true,
     };
-    json && parts.all(is_utf8)
+    same && parts.all(is_utf8)
 }
 
 #[cfg(test)]
@@ -111,6 +127,23 @@ mod tests {
         {
             assert_eq!(code(&typed(content_type), "{}").await, "unsupported_media_type", "{content_type}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_of_a_type_that_is_taken() {
+        let taken = [("text/csv", 1), ("application/xml", 2)];
+        let kind = async |content_type| {
+            let read = read_file(&typed(content_type), Body::from("x"), &taken).await;
+            read.map_or_else(|error| error.code().to_owned(), |(kind, _)| kind.to_string())
+        };
+        assert_eq!(kind("text/csv; header=present; charset=utf-8").await, "1");
+        assert_eq!(kind("application/xml").await, "2");
+        for other in ["application/json", "text/csv; charset=latin1", "text/xml", "", "*/*"] {
+            assert_eq!(kind(other).await, "unsupported_media_type", "{other}");
+        }
+        let large = Body::from(vec![b'x'; FILE_LIMIT + 1]);
+        let read = read_file(&typed("image/png"), large, &taken).await;
+        assert_eq!(read.unwrap_err().code(), "payload_too_large", "the size comes first");
     }
 
     #[tokio::test]

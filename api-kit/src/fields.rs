@@ -82,17 +82,23 @@ impl FieldCode {
 pub struct FieldError {
     pointer: String,
     code: FieldCode,
+    detail: &'static str,
 }
 
 impl FieldError {
     /// Names a field by its JSON pointer.
     pub fn new(pointer: impl Into<String>, code: FieldCode) -> Self {
-        Self { pointer: pointer.into(), code }
+        Self::explained(pointer, code, code.detail())
+    }
+
+    /// Names a place by its pointer, and says in a sentence of its own what to do about it.
+    pub fn explained(pointer: impl Into<String>, code: FieldCode, detail: &'static str) -> Self {
+        Self { pointer: pointer.into(), code, detail }
     }
 
     /// Writes it as the contract does.
     pub fn to_json(&self) -> Value {
-        json!({ "pointer": self.pointer, "code": self.code.code(), "detail": self.code.detail() })
+        json!({ "pointer": self.pointer, "code": self.code.code(), "detail": self.detail })
     }
 }
 
@@ -400,7 +406,7 @@ fn check_text(value: &Json, min: usize, max: usize) -> Result<&str, FieldCode> {
 }
 
 /// Checks text that is kept as sent: its length in characters, U+0000, card numbers.
-pub(crate) fn check_plain(text: &str, min: usize, max: usize) -> Result<(), FieldCode> {
+pub fn check_plain(text: &str, min: usize, max: usize) -> Result<(), FieldCode> {
     let length = text.chars().count();
     if text.contains('\0') {
         return Err(FieldCode::InvalidFormat);

@@ -80,7 +80,7 @@ pub enum ApiError {
         /// The largest body, in bytes.
         limit: usize,
     },
-    /// The body is no JSON by its content type.
+    /// The body is not of a type that the route takes.
     #[error("unsupported media type")]
     UnsupportedMediaType,
     /// The body is no JSON, or names a member twice.
@@ -251,7 +251,7 @@ impl ApiError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
                 "Not a media type of this route",
-                "Send the body as application/json, in UTF-8.",
+                "Send JSON as application/json, a file as a type that the route takes, in UTF-8.",
             ),
             Self::MalformedJson => kind(
                 StatusCode::BAD_REQUEST,
