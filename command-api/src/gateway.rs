@@ -7,8 +7,9 @@ use api_kit::json::Json;
 use api_kit::problem::ApiError;
 use api_kit::request_id::RequestId;
 use api_kit::{body, query_string};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use event_store::clock::Clock;
@@ -54,9 +55,9 @@ pub struct Gateway {
     pub relay: Option<RelayHealth>,
 }
 
-/// A request that was let in and read.
-pub struct Received {
-    json: Json,
+/// A request that was let in and read: its body is JSON, or a file.
+pub struct Received<B = Json> {
+    body: B,
     query: Option<String>,
     /// Who asks.
     pub principal: Principal,
@@ -70,20 +71,43 @@ pub struct Received {
 impl Received {
     /// Reads the body's fields. No command takes query parameters; all that is wrong is named at once.
     pub fn read<T>(&self, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, ApiError> {
-        let query = query_string::read(self.query.as_deref(), |_| ());
-        match (query, fields::read(&self.json, read)) {
-            (Ok(()), found) => found,
-            (Err(ApiError::InvalidRequest(mut errors)), Err(ApiError::InvalidRequest(more))) => {
-                errors.extend(more);
-                Err(ApiError::InvalidRequest(errors))
-            }
-            (Err(wrong), _) => Err(wrong),
-        }
+        all_wrong(self.query.as_deref(), fields::read(&self.body, read))
     }
 
     /// Returns the merchant that a merchant's key is bound to.
     pub fn merchant_id(&self) -> Result<MerchantId, ApiError> {
         self.principal.merchant_id.ok_or(ApiError::Forbidden)
+    }
+}
+
+impl<T: Copy> Received<(T, Bytes)> {
+    /// Reads the file, of its media type. No command takes query parameters; all that is wrong is named at
+    /// once.
+    pub fn read_file<F>(&self, read: impl FnOnce(T, &[u8]) -> Result<F, ApiError>) -> Result<F, ApiError> {
+        let (kind, file) = &self.body;
+        all_wrong(self.query.as_deref(), read(*kind, file))
+    }
+
+    /// Returns the file's bytes.
+    pub fn file(&self) -> &[u8] {
+        &self.body.1
+    }
+
+    /// Tells that what comes of the file is so large, in bytes.
+    pub const fn becomes(&mut self, size: usize) {
+        self.size = size;
+    }
+}
+
+/// Joins what is wrong with the query parameters, of which there are none, and with the body.
+fn all_wrong<T>(query: Option<&str>, found: Result<T, ApiError>) -> Result<T, ApiError> {
+    match (query_string::read(query, |_| ()), found) {
+        (Ok(()), found) => found,
+        (Err(ApiError::InvalidRequest(mut errors)), Err(ApiError::InvalidRequest(more))) => {
+            errors.extend(more);
+            Err(ApiError::InvalidRequest(errors))
+        }
+        (Err(wrong), _) => Err(wrong),
     }
 }
 
@@ -111,27 +135,65 @@ impl Gateway {
     /// route's: 422, then [`Self::carry_out`].
     pub async fn receive(&self, request: Request, roles: &[Role]) -> Result<Received, ApiError> {
         let (parts, body) = request.into_parts();
+        let principal = self.let_in(&parts, roles)?;
+        let json = body::read_json(&parts.headers, body, body::COMMAND_LIMIT).await?;
+        let canonical = canonical_without_cvc(&json)?;
+        self.recognise(&parts, principal, json, canonical.as_bytes())
+    }
+
+    /// The same for a file, of one of some media types; it is recognised by its bytes.
+    pub async fn receive_file<T: Copy>(
+        &self,
+        request: Request,
+        roles: &[Role],
+        media_types: &[(&str, T)],
+    ) -> Result<Received<(T, Bytes)>, ApiError> {
+        let (parts, body) = request.into_parts();
+        let principal = self.let_in(&parts, roles)?;
+        let (kind, file) = body::read_file(&parts.headers, body, media_types).await?;
+        self.recognise(&parts, principal, (kind, file.clone()), &file)
+    }
+
+    /// Refuses who may not, and what would wait too long.
+    fn let_in(&self, parts: &Parts, roles: &[Role]) -> Result<Principal, ApiError> {
         let principal = parts.extensions.get::<Principal>().cloned().ok_or(ApiError::Unauthenticated)?;
-        let request_id = parts.extensions.get::<RequestId>().cloned().ok_or(ApiError::Unauthenticated)?;
         if !roles.contains(&principal.role) {
             return Err(ApiError::Forbidden);
         }
-        let place = parts.extensions.get::<Place>().cloned();
-        if place.is_none() && !self.queue.has_room() {
+        if parts.extensions.get::<Place>().is_none() && !self.queue.has_room() {
             return Err(ApiError::QueueFull);
         }
-        let json = body::read_json(&parts.headers, body, body::COMMAND_LIMIT).await?;
+        Ok(principal)
+    }
+
+    /// Computes what the request is recognised by when it comes again.
+    fn recognise<B>(
+        &self,
+        parts: &Parts,
+        principal: Principal,
+        body: B,
+        bytes: &[u8],
+    ) -> Result<Received<B>, ApiError> {
+        let request_id = parts.extensions.get::<RequestId>().cloned().ok_or(ApiError::Unauthenticated)?;
         let key = idempotency_key(&parts.headers)?;
-        let query = parts.uri.query().map(str::to_owned);
-        let canonical = canonical_without_cvc(&json)?;
-        let idempotency =
-            Idempotency::of(&self.keys.idempotency, &principal, key, parts.uri.path(), &canonical);
-        let size = canonical.len() + 1024;
-        Ok(Received { json, query, principal, request_id, idempotency, size, place })
+        let idempotency = Idempotency::of(&self.keys.idempotency, &principal, key, parts.uri.path(), bytes);
+        Ok(Received {
+            body,
+            query: parts.uri.query().map(str::to_owned),
+            principal,
+            request_id,
+            idempotency,
+            size: bytes.len() + 1024,
+            place: parts.extensions.get::<Place>().cloned(),
+        })
     }
 
     /// Queues a command and answers with its outcome.
-    pub async fn carry_out(&self, received: Received, prepared: Prepared) -> Result<Response, ApiError> {
+    pub async fn carry_out<B>(
+        &self,
+        received: Received<B>,
+        prepared: Prepared,
+    ) -> Result<Response, ApiError> {
         let Prepared { command, event_id, subject_key, secrets } = prepared;
         let order = Order {
             command,

@@ -11,20 +11,21 @@ use uuid::Uuid;
 pub struct Idempotency {
     /// 16 bytes of an HMAC over the key's owner and the key.
     pub key: Uuid,
-    /// 16 bytes of an HMAC over method, path and canonical body.
+    /// 16 bytes of an HMAC over method, path and body.
     pub fingerprint: Uuid,
 }
 
 impl Idempotency {
     /// Computes both. A merchant's keys are its own; the other roles share theirs by role.
     ///
-    /// `body` is the RFC 8785 form, without `card.cvc`: not even a keyed hash of a CVC is stored.
-    pub fn of(secret: &VersionedKey, principal: &Principal, key: &str, path: &str, body: &str) -> Self {
+    /// `body` is a file's bytes, or the RFC 8785 form of JSON without `card.cvc`: not even a keyed hash of a
+    /// CVC is stored.
+    pub fn of(secret: &VersionedKey, principal: &Principal, key: &str, path: &str, body: &[u8]) -> Self {
         let owner =
             principal.merchant_id.map_or_else(|| principal.role.to_string(), |id: MerchantId| id.to_string());
         Self {
             key: short(secret.hmac(&[b"key", owner.as_bytes(), key.as_bytes()])),
-            fingerprint: short(secret.hmac(&[b"request", b"POST", path.as_bytes(), body.as_bytes()])),
+            fingerprint: short(secret.hmac(&[b"request", b"POST", path.as_bytes(), body])),
         }
     }
 

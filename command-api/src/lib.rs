@@ -1,6 +1,6 @@
 //! The gateway: commands over HTTP, decided in batches under the log's lock.
 //!
-//! A request is parsed, checked and prepared in its own task ([`routes`]), becomes an [`order::Order`]
+//! A request is parsed ([`statement`] for files), checked and prepared in its own task ([`routes`]), becomes an [`order::Order`]
 //! in the [`queue`], is decided and committed by the [`executor`] together with what waits beside it, and
 //! answered from its stored outcome. Nothing is answered before it is durable. Behind the log, the [`relay`]
 //! carries it to the broker, if there is one. What the clock brings about comes from the [`scheduler`]. [`service`] is all of it, [`program`] makes it a process of its
@@ -22,3 +22,4 @@ mod routes;
 pub mod scheduler;
 pub mod sealing;
 pub mod service;
+mod statement;

@@ -94,13 +94,15 @@ fn size(record: Option<&Record>) -> usize {
             Some(Record::Client(_) | Record::Merchant(_)) => 1024,
             Some(Record::MerchantBalance(balance)) => 128 + 48 * balance.unsettled.len(),
             Some(Record::Payout(_) | Record::Settlement(_) | Record::Correction(_)) => 512,
+            Some(Record::Reconciliation(run)) => 512 + 1024 * run.shown.len(),
             Some(
                 Record::Card(_)
                 | Record::CardOf(_)
                 | Record::ApiKey(_)
                 | Record::ClientBalance(_)
                 | Record::CorrectionOf(_)
-                | Record::FxRate(_),
+                | Record::FxRate(_)
+                | Record::ReconciliationOf(_),
             ) => 128,
         }
 }

@@ -11,11 +11,14 @@ use ledger_core::command::{Command, DisputeOf, MoveCash, Refund};
 use ledger_core::correction::Correction;
 use ledger_core::event::{DeclineCode, Event, Funding, FxRateSet, PaymentDetails, PayoutRequested};
 use ledger_core::fx::FxRate;
-use ledger_core::ids::{DisputeId, EventId, MerchantId};
+use ledger_core::ids::{DisputeId, EventId, MerchantId, StreamId};
 use ledger_core::merchant::{Merchant, MerchantStatus};
 use ledger_core::payment::{Amounts, Outcome, Payment};
 use ledger_core::payout::Payout;
-use ledger_core::personal::{Reason, Sealed};
+use ledger_core::personal::{Reason, Reference, Sealed};
+use ledger_core::reconciliation::Reconciliation;
+use ledger_core::reconciliation::item::{Item, reference_field};
+use ledger_core::reconciliation::movement::Movement;
 use ledger_core::settlement::Settlement;
 use ledger_core::stamp::Stamp;
 use ledger_core::{Currency, Envelope, Money, State};
@@ -67,6 +70,10 @@ pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Optio
         Command::RequestCorrection(request) => (201, correction(state.correction(request.id)?)),
         Command::ApproveCorrection(approve) => (200, correction(state.correction(approve.id)?)),
         Command::SetFxRate(set) => (201, fx_rate(state.fx_rate(set.from, set.to)?)),
+        Command::RunReconciliation(run) => {
+            let status = if envelopes.is_empty() { 200 } else { 201 };
+            (status, reconciliation(state.reconciliation_of(run.file_hash)?))
+        }
     };
     Some(answer)
 }
@@ -365,6 +372,66 @@ fn fx_rate(rate: &FxRate) -> Value {
     let FxRateSet { from, to, rate: price, valid_until } = &rate.set;
     // A rate is one event; the pair's version is its stream's.
     stamped(&rate.stamp, json!({ "from": from, "to": to, "rate": price, "valid_until": valid_until }))
+}
+
+fn reconciliation(reconciliation: &Reconciliation) -> Value {
+    let run = &reconciliation.run;
+    let items: Vec<_> = reconciliation.shown.iter().map(|(event_id, of)| item(*event_id, of)).collect();
+    stamped(
+        &reconciliation.stamp,
+        json!({
+            "id": reconciliation.id,
+            "format": run.format,
+            "file_hash": run.file_hash,
+            "from": run.from,
+            "to": run.to,
+            "currencies": run.currencies,
+            "lines": run.lines,
+            "through_position": run.through_position,
+            "counts": run.counts,
+            "items": items,
+        }),
+    )
+}
+
+fn item(event_id: EventId, item: &Item) -> Value {
+    let line = item.line.as_ref().map(|line| {
+        let field = reference_field(line.number);
+        json!({
+            "number": line.number,
+            "date": line.date,
+            "direction": line.direction,
+            "amount": line.amount,
+            "reference": sealed_field(line.reference.as_ref(), event_id, &field),
+        })
+    });
+    json!({ "result": item.result, "line": line, "movement": item.movement.as_ref().map(movement) })
+}
+
+fn movement(movement: &Movement) -> Value {
+    let reference = match &movement.reference {
+        Some(Reference::Person(sealed)) => sealed_field(Some(sealed), movement.event_id, "reference"),
+        Some(Reference::Clear(text)) => json!(text),
+        None => Value::Null,
+    };
+    let mut shown = json!({
+        "event_id": movement.event_id,
+        "position": movement.position,
+        "type": movement.kind,
+        "client_id": null,
+        "merchant_id": null,
+        "payout_id": null,
+        "date": movement.date,
+        "amount": movement.amount,
+        "reference": reference,
+    });
+    let owner = match movement.stream_id {
+        StreamId::Client(_) => "client_id",
+        StreamId::Merchant(_) => "merchant_id",
+        _ => "payout_id",
+    };
+    shown[owner] = json!(movement.stream_id);
+    shown
 }
 
 /// A person's words, still sealed, or a machine's code.

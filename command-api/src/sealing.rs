@@ -1,6 +1,6 @@
 //! Personal fields on their way in and out: sealed before the queue, opened in the answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use event_store::StoreError;
 use event_store::lookup;
@@ -61,6 +61,20 @@ impl Sealer {
             .collect())
     }
 
+    /// Opens a text of each of many events; `None` where its subject was erased.
+    pub async fn open_texts(
+        &self,
+        sealed: &[(EventId, &Sealed)],
+        field: &str,
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        let subjects: BTreeSet<String> = sealed.iter().map(|(_, of)| of.subject.to_string()).collect();
+        let keys = self.keys(&subjects.into_iter().collect::<Vec<_>>()).await?;
+        let open = |(event, of): &(EventId, &Sealed)| {
+            of.open(keys.get(&of.subject)?, *event, field)?.as_str().map(str::to_owned)
+        };
+        Ok(sealed.iter().map(open).collect())
+    }
+
     /// Opens all personal fields of a stored answer; those of an erased subject become null.
     pub async fn open(&self, stored: &str) -> Result<Value, StoreError> {
         let mut answer: Value = serde_json::from_str(stored).map_err(|source| StoreError::Corrupt {
@@ -91,14 +105,18 @@ impl Subject {
     }
 }
 
-/// Visits the sealed members of an answer's top level, where all of them stand; what `visit` returns
-/// takes their place.
+/// Visits the sealed members of an answer, wherever they stand; what `visit` returns takes their place.
 fn each_place(answer: &mut Value, visit: &mut dyn FnMut(Place) -> Option<Value>) {
-    let Some(members) = answer.as_object_mut() else { return };
-    for member in members.values_mut() {
-        let place = member.get("sealed").and_then(|sealed| Place::deserialize(sealed).ok());
-        if let Some(filled) = place.and_then(&mut *visit) {
-            *member = filled;
+    let place = answer.get("sealed").and_then(|sealed| Place::deserialize(sealed).ok());
+    if let Some(place) = place {
+        if let Some(filled) = visit(place) {
+            *answer = filled;
         }
+        return;
+    }
+    match answer {
+        Value::Object(members) => members.values_mut().for_each(|member| each_place(member, visit)),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_place(item, visit)),
+        _ => {}
     }
 }

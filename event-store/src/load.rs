@@ -13,6 +13,8 @@ use ledger_core::ids::StreamId;
 use ledger_core::money::Currency;
 use ledger_core::payment::Payment;
 use ledger_core::payout::Payout;
+use ledger_core::reconciliation::Reconciliation;
+use ledger_core::reconciliation::statement::FileHash;
 use ledger_core::stamp::Stamp;
 use ledger_core::state::{Key, Record};
 use ledger_core::{Envelope, Owner, Timestamp};
@@ -40,9 +42,11 @@ pub(crate) async fn records(
         Key::Payment(id) => Some(id.to_string()),
         Key::Payout(id) => Some(id.to_string()),
         Key::Correction(id) => Some(id.to_string()),
+        Key::Reconciliation(id) => Some(id.to_string()),
         _ => None,
     });
     let reversed = ids(|key| if let Key::CorrectionOf(id) = key { Some(id.to_string()) } else { None });
+    let files = ids(|key| if let Key::ReconciliationOf(file) = key { Some(file.to_string()) } else { None });
     let pairs = ids(|key| match key {
         Key::FxRate(from, to) => Some(StreamId::FxPair(*from, *to).to_string()),
         _ => None,
@@ -75,6 +79,9 @@ pub(crate) async fn records(
     }
     if !reversed.is_empty() {
         corrections_of(connection, &reversed, &mut found).await?;
+    }
+    if !files.is_empty() {
+        reconciliations_of(connection, &files, &mut found).await?;
     }
     if !pairs.is_empty() {
         fx_rates(connection, &pairs, &mut found).await?;
@@ -141,7 +148,8 @@ async fn cards_of_numbers(
     Ok(())
 }
 
-/// Payments, payouts and corrections have no rows of their own: their streams are short, and folded.
+/// Payments, payouts, corrections and reconciliations have no rows of their own: their streams are short, and
+/// folded.
 async fn folded(
     connection: &mut PgConnection,
     streams: &[String],
@@ -161,6 +169,8 @@ async fn folded(
             found.insert(Key::Payout(payout.id), Some(Record::Payout(payout)));
         } else if let Some(correction) = Correction::fold(stream) {
             found.insert(Key::Correction(correction.id), Some(Record::Correction(Box::new(correction))));
+        } else if let Some(run) = Reconciliation::fold(stream) {
+            found.insert(Key::Reconciliation(run.id), Some(Record::Reconciliation(Box::new(run))));
         }
     }
     Ok(())
@@ -183,6 +193,26 @@ async fn corrections_of(
         let key = Key::CorrectionOf(event.parse().map_err(|_| corrupt(&event))?);
         let correction = correction.parse().map_err(|_| corrupt(&event))?;
         found.insert(key, Some(Record::CorrectionOf(correction)));
+    }
+    Ok(())
+}
+
+async fn reconciliations_of(
+    connection: &mut PgConnection,
+    files: &[String],
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT canonical::jsonb #>> '{data,file_hash}', stream_id FROM events
+         WHERE canonical::jsonb #>> '{data,file_hash}' = ANY ($1) AND type = 'reconciliation.run'",
+    )
+    .bind(files)
+    .fetch_all(connection)
+    .await?;
+    for (file, id) in rows {
+        let file: FileHash = file.parse().map_err(|_| corrupt(&id))?;
+        let run = id.parse().map_err(|_| corrupt(&id))?;
+        found.insert(Key::ReconciliationOf(file), Some(Record::ReconciliationOf(run)));
     }
     Ok(())
 }

@@ -178,6 +178,36 @@ pub async fn unsettled(
         .collect())
 }
 
+/// Returns the events between two positions that move money at the bank, in order, each with its payout's
+/// reference, if it is one that has any.
+pub async fn bank_movements(
+    pool: &PgPool,
+    after: u64,
+    through: u64,
+    limit: u32,
+) -> Result<Vec<(Envelope, Option<String>)>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT moved.position, moved.canonical, requested.canonical::jsonb #>> '{data,reference}'
+         FROM events AS moved
+         LEFT JOIN events AS requested ON requested.stream_id = moved.stream_id AND requested.version = 1
+                                      AND moved.type IN ('payout.paid', 'payout.returned')
+         WHERE moved.type IN ('client.deposited', 'client.withdrawn', 'merchant.deposited', 'payout.paid',
+                              'payout.returned')
+           AND moved.position > $1 AND moved.position <= $2
+         ORDER BY moved.position LIMIT $3",
+    )
+    .bind(after.cast_signed())
+    .bind(through.cast_signed())
+    .bind(i64::from(limit))
+    .fetch_all(pool);
+    let rows: Vec<(i64, String, Option<String>)> = within(READ_LIMIT, query).await?;
+    let read = |(position, canonical, reference): (i64, String, Option<String>)| {
+        let corrupt = |source| StoreError::Corrupt { what: format!("event {position}"), source };
+        Ok((Envelope::parse(&canonical).map_err(corrupt)?, reference))
+    };
+    rows.into_iter().map(read).collect()
+}
+
 /// Returns the wrapped keys of the given subjects; an erased subject has none.
 pub async fn subject_keys(
     pool: &PgPool,

@@ -48,6 +48,8 @@ read_models! {
     CORRECTION = "correction" for READERS;
     /// Rates between currencies.
     FX_RATE = "fx-rate" for READERS;
+    /// Bank statements, compared with the ledger.
+    RECONCILIATION = "reconciliation" for READERS;
     /// What clients and merchants are told.
     NOTIFICATION = "notification" for READERS;
     /// What is due, for the schedulers beside the write path.

@@ -239,7 +239,9 @@ async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<(), Stor
             | Record::Payout(_)
             | Record::Correction(_)
             | Record::CorrectionOf(_)
-            | Record::FxRate(_) => {}
+            | Record::FxRate(_)
+            | Record::Reconciliation(_)
+            | Record::ReconciliationOf(_) => {}
         }
     }
     if !batch.subject_keys.is_empty() {

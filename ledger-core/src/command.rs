@@ -11,11 +11,13 @@ use crate::event::{PaymentDetails, Settings};
 use crate::fee::{FeeSchedule, RefundFee};
 use crate::fx::Rate;
 use crate::ids::{
-    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId,
-    SettlementId,
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId,
+    ReconciliationId, RefundId, SettlementId,
 };
 use crate::money::{Currency, Money};
 use crate::personal::Sealed;
+use crate::reconciliation::item::Item;
+use crate::reconciliation::statement::{FileHash, StatementFormat};
 use crate::time::{Day, Timestamp};
 
 /// One thing to do. Ids, nonces and ciphertexts were made before, so that running it again makes the
@@ -90,6 +92,8 @@ pub enum Command {
     ApproveCorrection(ApproveCorrection),
     /// Sets the rate from one currency to another.
     SetFxRate(SetFxRate),
+    /// Records how a bank statement compares with the ledger.
+    RunReconciliation(RunReconciliation),
 }
 
 /// Opens a client.
@@ -423,6 +427,28 @@ pub struct SetFxRate {
     pub rate: Rate,
     /// From then on the rate is used no more.
     pub valid_until: Timestamp,
+}
+
+/// Records how a bank statement compares with the ledger.
+#[derive(Clone, Debug)]
+pub struct RunReconciliation {
+    /// The new run.
+    pub id: ReconciliationId,
+    /// How the statement is written.
+    pub format: StatementFormat,
+    /// What the file is known by.
+    pub file_hash: FileHash,
+    /// The first day that the statement speaks of.
+    pub from: Day,
+    /// The last day that it speaks of.
+    pub to: Day,
+    /// The currencies that it speaks of.
+    pub currencies: BTreeSet<Currency>,
+    /// The position up to which the log was read.
+    pub through_position: u64,
+    /// What became of its lines and of the ledger's movements, in order; what is sealed is sealed for the
+    /// events of [`crate::reconciliation::event_of_item`].
+    pub items: Vec<Item>,
 }
 
 /// What a decision needs besides the state and the command.

@@ -4,6 +4,8 @@
 //! changed: a new shape of a type gets a new `schema_version`, and [`upcast`] turns the old one into it
 //! (I11). `fixtures/` holds the golden bytes of every type and version, which tests read back.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +16,8 @@ use crate::fx::Rate;
 use crate::ids::{CardId, ClientId, CorrectionId, DisputeId, EventId, MerchantId, RefundId, StreamId};
 use crate::money::{Currency, Money};
 use crate::personal::{Reason, Sealed};
+use crate::reconciliation::item::{Item, MatchCounts};
+use crate::reconciliation::statement::{FileHash, StatementFormat};
 use crate::rejection::Rule;
 use crate::time::{Day, Timestamp};
 
@@ -132,6 +136,12 @@ pub enum Event {
     /// The rate from one currency to another was set.
     #[serde(rename = "fx.rate_set")]
     FxRateSet(FxRateSet),
+    /// A bank statement was compared with the ledger.
+    #[serde(rename = "reconciliation.run")]
+    ReconciliationRun(ReconciliationRun),
+    /// Some of what came out of it.
+    #[serde(rename = "reconciliation.items")]
+    ReconciliationItems(ReconciliationItems),
 }
 
 /// `client.opened`
@@ -766,6 +776,34 @@ pub struct FxRateSet {
     pub valid_until: Timestamp,
 }
 
+/// `reconciliation.run`. Its items follow in `reconciliation.items`, as many as are counted here.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReconciliationRun {
+    /// How the statement is written.
+    pub format: StatementFormat,
+    /// What the file is known by.
+    pub file_hash: FileHash,
+    /// The first day that the statement speaks of.
+    pub from: Day,
+    /// The last day that it speaks of.
+    pub to: Day,
+    /// The currencies that it speaks of.
+    pub currencies: BTreeSet<Currency>,
+    /// How many lines it has.
+    pub lines: u64,
+    /// The position up to which the log was read.
+    pub through_position: u64,
+    /// How its lines and the ledger's movements came out.
+    pub counts: MatchCounts,
+}
+
+/// `reconciliation.items`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReconciliationItems {
+    /// The next items, in their order: the differences first.
+    pub items: Vec<Item>,
+}
+
 /// A stored event can't be read: an unknown type or version, or a shape that it never had.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -778,7 +816,7 @@ pub enum DecodeError {
 }
 
 /// Every type's name, as stored.
-const TYPES: [&str; 37] = [
+const TYPES: [&str; 39] = [
     "client.opened",
     "client.deposited",
     "client.withdrawn",
@@ -816,6 +854,8 @@ const TYPES: [&str; 37] = [
     "correction.approved",
     "journal.corrected",
     "fx.rate_set",
+    "reconciliation.run",
+    "reconciliation.items",
 ];
 
 impl Event {
@@ -859,6 +899,8 @@ impl Event {
             Self::CorrectionApproved(_) => "correction.approved",
             Self::JournalCorrected(_) => "journal.corrected",
             Self::FxRateSet(_) => "fx.rate_set",
+            Self::ReconciliationRun(_) => "reconciliation.run",
+            Self::ReconciliationItems(_) => "reconciliation.items",
         }
     }
 
@@ -900,7 +942,9 @@ impl Event {
             | Self::CorrectionRequested(_)
             | Self::CorrectionApproved(_)
             | Self::JournalCorrected(_)
-            | Self::FxRateSet(_) => 1,
+            | Self::FxRateSet(_)
+            | Self::ReconciliationRun(_)
+            | Self::ReconciliationItems(_) => 1,
             // 2: `funding`.
             Self::PaymentAuthorized(_) => 2,
         }

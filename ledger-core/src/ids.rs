@@ -101,6 +101,8 @@ ids! {
     PayoutId = "po_";
     /// A correction of one event.
     CorrectionId = "cor_";
+    /// A reconciliation: one bank statement compared with the ledger.
+    ReconciliationId = "rec_";
     /// One event of the log.
     EventId = "evt_";
     /// An API key; the id is public, the secret is not.
@@ -127,6 +129,8 @@ pub enum StreamId {
     Payout(PayoutId),
     /// A correction's events.
     Correction(CorrectionId),
+    /// A reconciliation's events.
+    Reconciliation(ReconciliationId),
     /// The rates of a pair of currencies, from the first to the second: `fx_EURUSD`.
     FxPair(Currency, Currency),
 }
@@ -145,6 +149,7 @@ impl fmt::Display for StreamId {
             Self::Settlement(id) => id.fmt(f),
             Self::Payout(id) => id.fmt(f),
             Self::Correction(id) => id.fmt(f),
+            Self::Reconciliation(id) => id.fmt(f),
             Self::FxPair(from, to) => write!(f, "{FX_PREFIX}{from}{to}"),
         }
     }
@@ -164,6 +169,7 @@ impl FromStr for StreamId {
             Some(SettlementId::PREFIX) => text.parse().map(Self::Settlement),
             Some(PayoutId::PREFIX) => text.parse().map(Self::Payout),
             Some(CorrectionId::PREFIX) => text.parse().map(Self::Correction),
+            Some(ReconciliationId::PREFIX) => text.parse().map(Self::Reconciliation),
             Some(FX_PREFIX) => {
                 let currency = |range| text.get(range).and_then(|code: &str| code.to_owned().try_into().ok());
                 let pair = currency(3..6).zip(currency(6..text.len()));
@@ -212,6 +218,7 @@ mod tests {
             StreamId::Settlement(SettlementId::new(uuid)),
             StreamId::Payout(PayoutId::new(uuid)),
             StreamId::Correction(CorrectionId::new(uuid)),
+            StreamId::Reconciliation(ReconciliationId::new(uuid)),
         ] {
             assert_eq!(stream.to_string().parse(), Ok(stream));
         }

@@ -8,8 +8,8 @@
 //!
 //! Modules in reading order: values ([`money`], [`ids`], [`time`], [`card_number`], [`personal`]), the
 //! books ([`journal`], [`balance`]), the aggregates ([`client`], [`card`], [`merchant`], [`payment`],
-//! [`settlement`], [`payout`], [`correction`], [`fx`], [`api_key`]), what they are told and say ([`command`],
-//! [`rejection`], [`event`], [`envelope`]), and [`state`], which puts them together.
+//! [`settlement`], [`payout`], [`correction`], [`reconciliation`], [`fx`], [`api_key`]), what they are told and
+//! say ([`command`], [`rejection`], [`event`], [`envelope`]), and [`state`], which puts them together.
 
 pub mod api_key;
 pub mod balance;
@@ -29,6 +29,7 @@ pub mod money;
 pub mod payment;
 pub mod payout;
 pub mod personal;
+pub mod reconciliation;
 pub mod rejection;
 pub mod settlement;
 pub mod stamp;

@@ -103,6 +103,16 @@ pub enum Reason {
     Machine(String),
 }
 
+/// What a movement of money is called: a merchant's word in clear, or a person's as ciphertext.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reference {
+    /// Bank or operator wrote it of a person.
+    Person(Sealed),
+    /// A merchant wrote it.
+    Clear(String),
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;

@@ -17,13 +17,16 @@ use crate::envelope::{Draft, Envelope};
 use crate::event::{DeclineCode, Event, Funding};
 use crate::fx::{self, FxRate};
 use crate::ids::{
-    CardId, ClientId, CorrectionId, EventId, KeyId, MerchantId, PaymentId, PayoutId, SettlementId, StreamId,
+    CardId, ClientId, CorrectionId, EventId, KeyId, MerchantId, PaymentId, PayoutId, ReconciliationId,
+    SettlementId, StreamId,
 };
 use crate::journal::Owner;
 use crate::merchant::{self, Merchant};
 use crate::money::Currency;
 use crate::payment::{self, Payer, Payment};
 use crate::payout::{self, Payout};
+use crate::reconciliation::statement::FileHash;
+use crate::reconciliation::{self, Reconciliation};
 use crate::rejection::Rejection;
 use crate::settlement::{self, Settlement};
 use crate::stamp::Stamp;
@@ -58,6 +61,10 @@ pub enum Key {
     CorrectionOf(EventId),
     /// The rate from one currency to another.
     FxRate(Currency, Currency),
+    /// A reconciliation.
+    Reconciliation(ReconciliationId),
+    /// The reconciliation of a file.
+    ReconciliationOf(FileHash),
 }
 
 /// One record.
@@ -89,6 +96,10 @@ pub enum Record {
     CorrectionOf(CorrectionId),
     /// A rate.
     FxRate(FxRate),
+    /// A reconciliation.
+    Reconciliation(Box<Reconciliation>),
+    /// The reconciliation of a file.
+    ReconciliationOf(ReconciliationId),
 }
 
 impl Record {
@@ -109,7 +120,9 @@ impl Record {
             | Self::Payout(_)
             | Self::Correction(_)
             | Self::CorrectionOf(_)
-            | Self::FxRate(_) => None,
+            | Self::FxRate(_)
+            | Self::Reconciliation(_)
+            | Self::ReconciliationOf(_) => None,
         }
     }
 }
@@ -151,6 +164,8 @@ impl State {
         payout(id: PayoutId) -> Payout;
         /// Finds a correction.
         correction(id: CorrectionId) -> Correction;
+        /// Finds a reconciliation.
+        reconciliation(id: ReconciliationId) -> Reconciliation;
     }
 
     /// Returns a client's balance; zero where there is none yet.
@@ -189,6 +204,14 @@ impl State {
     pub fn fx_rate(&self, from: Currency, to: Currency) -> Option<&FxRate> {
         match self.get(&Key::FxRate(from, to)) {
             Some(Record::FxRate(rate)) => Some(rate),
+            _ => None,
+        }
+    }
+
+    /// Finds the reconciliation of a file.
+    pub fn reconciliation_of(&self, file: FileHash) -> Option<&Reconciliation> {
+        match self.get(&Key::ReconciliationOf(file)) {
+            Some(Record::ReconciliationOf(id)) => self.reconciliation(*id),
             _ => None,
         }
     }
@@ -284,6 +307,13 @@ impl State {
                 self.reversed_needs(&approve.reversed, &mut keys);
             }
             Command::SetFxRate(set) => keys.push(Key::FxRate(set.from, set.to)),
+            Command::RunReconciliation(run) => {
+                let file = Key::ReconciliationOf(run.file_hash);
+                keys.push(file);
+                if let Some(Record::ReconciliationOf(id)) = self.get(&file) {
+                    keys.push(Key::Reconciliation(*id));
+                }
+            }
         }
         keys.retain(|key| !self.records.contains_key(key));
         keys
@@ -503,6 +533,9 @@ impl State {
                 correction::approve(approve, correction, corrected_by, standing, &has, context)
             }
             Command::SetFxRate(set) => fx::set_rate(set, context),
+            Command::RunReconciliation(run) => {
+                Ok(reconciliation::run(run, self.reconciliation_of(run.file_hash), context))
+            }
         }
     }
 
@@ -572,6 +605,7 @@ impl State {
             StreamId::Settlement(id) => self.settlement(id).map(|settlement| settlement.stamp),
             StreamId::Payout(id) => self.payout(id).map(|payout| payout.stamp),
             StreamId::Correction(id) => self.correction(id).map(|correction| correction.stamp),
+            StreamId::Reconciliation(id) => self.reconciliation(id).map(|run| run.stamp),
             StreamId::FxPair(from, to) => self.fx_rate(from, to).map(|rate| rate.stamp),
         };
         stamp.map_or(0, |stamp| stamp.version)
@@ -637,6 +671,16 @@ impl State {
             (StreamId::Correction(id), _) => {
                 if let Some(Record::Correction(correction)) = self.touch(Key::Correction(id)) {
                     correction.evolve(envelope);
+                }
+            }
+            (StreamId::Reconciliation(id), Event::ReconciliationRun(run)) => {
+                self.put(Key::ReconciliationOf(run.file_hash), Record::ReconciliationOf(id));
+                let begun = Reconciliation::begin(id, run, envelope);
+                self.put(Key::Reconciliation(id), Record::Reconciliation(Box::new(begun)));
+            }
+            (StreamId::Reconciliation(id), _) => {
+                if let Some(Record::Reconciliation(run)) = self.touch(Key::Reconciliation(id)) {
+                    run.evolve(envelope);
                 }
             }
             (StreamId::FxPair(from, to), _) => {
@@ -795,6 +839,7 @@ mod tests {
     use crate::envelope::Envelope;
     use crate::ids::{EventId, StreamId};
     use crate::merchant::Merchant;
+    use crate::reconciliation::statement::FileHash;
     use crate::rejection::Rejection;
     use crate::state::{Key, Record, State};
     use crate::testing::*;
@@ -854,6 +899,8 @@ mod tests {
         assert_eq!(state.needs(&change_payout(1, PayoutNews::Paid)), [Key::Payout(payout(1))]);
         let yen = jpy(0).currency;
         assert_eq!(state.needs(&set_rate("EUR", "JPY", "160", 1)), [Key::FxRate(euro(), yen)]);
+        let file = Key::ReconciliationOf(FileHash::of(b"a file"));
+        assert_eq!(state.needs(&reconcile(1, "a file", Vec::new())), [file]);
         let candidates = [(1, euro()), (1, yen)];
         let deposited = Ledger::shop().last("client.deposited");
         let corrected = Key::CorrectionOf(deposited.draft.event_id);
@@ -1179,12 +1226,17 @@ mod tests {
             .given(request_payout(1, eur(1)))
             .given(set_rate("EUR", "JPY", "160", 3))
             .given(pay(2, eur(100)))
-            .settled(1);
+            .settled(1)
+            .given(reconcile(1, "a file", Vec::new()));
         let row = |key: Key| ledger.state.get(&key).unwrap().row();
         assert_eq!(row(Key::ApiKey(key(1))).map(|row| (row.version, row.position)), Some((1, 9)));
-        for key in
-            [Key::Payout(payout(1)), Key::Settlement(settlement(1)), Key::FxRate(euro(), jpy(0).currency)]
-        {
+        for key in [
+            Key::Payout(payout(1)),
+            Key::Settlement(settlement(1)),
+            Key::FxRate(euro(), jpy(0).currency),
+            Key::Reconciliation(reconciliation(1)),
+            Key::ReconciliationOf(FileHash::of(b"a file")),
+        ] {
             assert_eq!(row(key), None);
         }
     }
@@ -1230,6 +1282,7 @@ mod tests {
             deposit_to_merchant(1, eur(5)),
             open_client(2),
             close_client(2),
+            reconcile(1, "a file", Vec::new()),
         ];
         let ledger = commands.into_iter().fold(Ledger::new(), |ledger, command| {
             let ledger = ledger.given(command);

@@ -14,7 +14,7 @@ use crate::command::{
     ApproveCorrection, Authorize, Capture, ChangeCard, ChangeMerchant, ChangePayout, ChangeSettings,
     CloseClient, Command, Context, CreateKey, DepositToMerchant, DisputeOf, Increment, IssueCard, MoveCash,
     OpenClient, OpenDispute, OpenMerchant, PayoutNews, Refund, ReopenDispute, RequestCorrection,
-    RequestPayout, SetFxRate, Settle, SubmitEvidence, Void, WriteOff,
+    RequestPayout, RunReconciliation, SetFxRate, Settle, SubmitEvidence, Void, WriteOff,
 };
 use crate::envelope::{Draft, Envelope};
 use crate::event::{
@@ -22,14 +22,16 @@ use crate::event::{
 };
 use crate::fee::{FeeSchedule, RefundFee};
 use crate::ids::{
-    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId,
-    SettlementId, StreamId,
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId,
+    ReconciliationId, RefundId, SettlementId, StreamId,
 };
 use crate::journal::{Account, Owner, Side};
 use crate::money::{BALANCE_MAX, Currency, Money};
 use crate::payment::{AUTHORIZATION_DAYS, Amounts, DisputeStatus, Outcome, Payment, Status};
 use crate::payout::PayoutStatus;
 use crate::personal::Sealed;
+use crate::reconciliation::item::Item;
+use crate::reconciliation::statement::{FileHash, StatementFormat};
 use crate::rejection::{Conflict, Rejection};
 use crate::state::{Key, Record, State};
 use crate::time::Timestamp;
@@ -421,6 +423,7 @@ numbered! {
     settlement -> SettlementId;
     payout -> PayoutId;
     correction -> CorrectionId;
+    reconciliation -> ReconciliationId;
     key -> KeyId;
 }
 
@@ -747,6 +750,20 @@ pub(crate) fn set_rate(from: &str, to: &str, rate: &str, days: u32) -> Command {
         to: to.parse().unwrap(),
         rate: rate.parse().unwrap(),
         valid_until: BEGIN.parse::<Timestamp>().unwrap().plus_days(days),
+    })
+}
+
+/// Records how a file of November 2026, in EUR, compares with the ledger.
+pub(crate) fn reconcile(n: u8, file: &str, items: Vec<Item>) -> Command {
+    Command::RunReconciliation(RunReconciliation {
+        id: reconciliation(n),
+        format: StatementFormat::Csv,
+        file_hash: FileHash::of(file.as_bytes()),
+        from: "2026-11-01".parse().unwrap(),
+        to: "2026-11-30".parse().unwrap(),
+        currencies: [euro()].into(),
+        through_position: 0,
+        items,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A moment in UTC, in whole microseconds: what PostgreSQL keeps and what is hashed.
@@ -99,6 +99,17 @@ impl Day {
         Self(self.0.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX))
     }
 
+    /// Returns the day `days` earlier, or the first possible one.
+    #[must_use]
+    pub fn minus(self, days: u32) -> Self {
+        Self(self.0.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN))
+    }
+
+    /// Returns the day's first moment, UTC.
+    pub fn begins(self) -> Timestamp {
+        Timestamp(self.0.and_time(NaiveTime::MIN).and_utc())
+    }
+
     /// Returns the calendar year.
     pub fn year(self) -> i32 {
         self.0.year()
@@ -120,7 +131,9 @@ impl FromStr for Day {
     type Err = MalformedDay;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let day = text.parse().ok().filter(|day: &NaiveDate| day.to_string() == text);
+        // No missing zeros, no years of five digits.
+        let is_plain = |day: &NaiveDate| text.len() == 10 && day.to_string() == text;
+        let day = text.parse().ok().filter(is_plain);
         day.map(Self).ok_or(MalformedDay)
     }
 }
@@ -144,10 +157,21 @@ mod tests {
     fn a_day_has_one_spelling() {
         assert_eq!("2028-02-29".parse::<Day>().unwrap().to_string(), "2028-02-29");
         for text in
-            ["2026-02-29", "2026-2-28", " 2026-02-28", "+2026-02-28", "20260228", "2026-02-28T00:00:00Z", ""]
+            ["2026-02-29", "2026-2-28", " 2026-02-28", "+2026-02-28", "20260228", "2026-02-28T00:00:00Z", "+12026-02-28", ""]
         {
             assert_eq!(text.parse::<Day>(), Err(MalformedDay), "{text}");
         }
+    }
+
+    #[test]
+    fn a_day_has_neighbours_and_a_first_moment() {
+        let day: Day = "2026-03-01".parse().unwrap();
+        assert_eq!(
+            (day.to_string().as_str(), day.minus(1).to_string().as_str()),
+            ("2026-03-01", "2026-02-28")
+        );
+        assert_eq!(day.begins().to_string(), "2026-03-01T00:00:00.000000Z");
+        assert_eq!(day.begins().day(), day);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use ledger_core::event::{DecodeError, Reversed};
 use ledger_core::ids::EventId;
-use ledger_core::personal::{Reason, Sealed, SecretKey};
+use ledger_core::personal::{Reason, Reference, Sealed, SecretKey};
+use ledger_core::reconciliation::item::reference_field;
 use ledger_core::{Envelope, Event, LeafHash};
 use serde_json::{Value, json};
 
@@ -182,6 +183,10 @@ fn optional_parts_stand_there_as_null() {
         ("client.closed.v1.bare.json", &["/data/reason"]),
         ("journal.corrected.v1.json", &["/data/dispute"]),
         ("journal.corrected.v1.payout.json", &["/data/dispute"]),
+        (
+            "reconciliation.items.v1.json",
+            &["/data/items/0/movement", "/data/items/0/line/reference", "/data/items/1/line"],
+        ),
     ] {
         let value: Value = serde_json::from_str(&fixture(name)).unwrap();
         for pointer in nulls {
@@ -243,6 +248,39 @@ fn personal_fields_open_with_their_key() {
 }
 
 #[test]
+fn a_statements_lines_open_each_by_itself_and_movements_as_in_their_own_events() {
+    let items = fixture("reconciliation.items.v1.json");
+    let envelope = Envelope::parse(&items).unwrap();
+    let Event::ReconciliationItems(found) = envelope.event() else { panic!() };
+    let key = SecretKey::new(SUBJECT_KEY);
+    let lines: Vec<_> = found
+        .items
+        .iter()
+        .filter_map(|item| {
+            let line = item.line.as_ref()?;
+            let sealed = line.reference.as_ref()?;
+            Some((line.number, sealed.open(&key, envelope.draft.event_id, &reference_field(line.number))))
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            (2, Some(json!("po_019ab4f01c0070008000900100009001"))),
+            (3, Some(json!("SALARY NOVEMBER"))),
+            (1, Some(json!("SALARY NOVEMBER"))),
+        ]
+    );
+    let [_, _, payout, _, deposit] = found.items.as_slice() else { panic!() };
+    assert_eq!(payout.movement.as_ref().unwrap().reference, Some(Reference::Clear("week 48".to_owned())));
+    let deposit = deposit.movement.as_ref().unwrap();
+    let Some(Reference::Person(sealed)) = &deposit.reference else { panic!() };
+    assert_eq!(sealed.open(&key, deposit.event_id, "reference"), Some(json!("salary November")));
+    let deposited = Envelope::parse(&fixture("client.deposited.v1.json")).unwrap();
+    let Event::ClientDeposited(moved) = deposited.event() else { panic!() };
+    assert_eq!((deposit.event_id, moved.reference.as_ref()), (deposited.draft.event_id, Some(sealed)));
+}
+
+#[test]
 fn a_machines_reason_is_in_clear_and_a_persons_is_not() {
     let reason = |name: &str| match Envelope::parse(&fixture(name)).unwrap().draft.event {
         Event::CardBlocked(because) => because.reason,
@@ -285,6 +323,7 @@ fn no_personal_data_and_no_secret_is_in_clear() {
             "abroad",
             "zero too many",
             "wrong Größe",
+            "SALARY",
         ] {
             assert!(!text.contains(word), "{name}: {word}");
         }

@@ -9,7 +9,8 @@ use event_store::reader::LogEntry;
 use ledger_core::Envelope;
 use ledger_core::event::{Event, PaymentDetails};
 use ledger_core::ids::StreamId;
-use ledger_core::personal::{Reason, Sealed, SecretKey};
+use ledger_core::personal::{Reason, Reference, Sealed, SecretKey};
+use ledger_core::reconciliation::item::Item;
 use sqlx::PgPool;
 
 use crate::projection::Decoded;
@@ -104,6 +105,7 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
             person(changed.reason.as_ref())
         }
         Event::CorrectionRequested(of) => person(Some(&of.reason)),
+        Event::ReconciliationItems(more) => more.items.iter().flat_map(of_item).collect(),
         Event::CardIssued(_)
         | Event::MerchantOpened(_)
         | Event::MerchantSettingsChanged(_)
@@ -117,7 +119,8 @@ fn sealed(envelope: &Envelope) -> Vec<&Sealed> {
         | Event::PayoutRequested(_)
         | Event::CorrectionApproved(_)
         | Event::JournalCorrected(_)
-        | Event::FxRateSet(_) => Vec::new(),
+        | Event::FxRateSet(_)
+        | Event::ReconciliationRun(_) => Vec::new(),
     }
 }
 
@@ -126,6 +129,15 @@ fn person(reason: Option<&Reason>) -> Vec<&Sealed> {
         Some(Reason::Person(sealed)) => vec![sealed],
         Some(Reason::Machine(_)) | None => Vec::new(),
     }
+}
+
+fn of_item(item: &Item) -> impl Iterator<Item = &Sealed> {
+    let line = item.line.as_ref().and_then(|line| line.reference.as_ref());
+    let movement = match item.movement.as_ref().and_then(|movement| movement.reference.as_ref()) {
+        Some(Reference::Person(sealed)) => Some(sealed),
+        Some(Reference::Clear(_)) | None => None,
+    };
+    line.into_iter().chain(movement)
 }
 
 fn details(details: &PaymentDetails) -> Vec<&Sealed> {

@@ -27,6 +27,8 @@ pub(crate) enum Model {
     Correction,
     /// Rates between currencies.
     FxRate,
+    /// Bank statements, compared with the ledger.
+    Reconciliation,
     /// What clients and merchants are told.
     Notification,
 }
@@ -44,6 +46,7 @@ impl Model {
         Self::Payout,
         Self::Correction,
         Self::FxRate,
+        Self::Reconciliation,
         Self::Notification,
     ];
 
@@ -58,6 +61,7 @@ impl Model {
             Self::Payout => read_model::PAYOUT,
             Self::Correction => read_model::CORRECTION,
             Self::FxRate => read_model::FX_RATE,
+            Self::Reconciliation => read_model::RECONCILIATION,
             Self::Notification => read_model::NOTIFICATION,
         }
     }

@@ -21,6 +21,7 @@ mod poison;
 mod programs;
 mod properties;
 mod queries;
+mod reconciliation;
 mod refusals;
 mod routes;
 mod settlements;

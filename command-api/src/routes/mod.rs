@@ -10,6 +10,7 @@ mod fx_rates;
 mod merchants;
 mod payments;
 mod payouts;
+mod reconciliations;
 mod schema;
 mod settlements;
 
@@ -81,6 +82,7 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .routes(routes!(corrections::request))
         .routes(routes!(corrections::approve))
         .routes(routes!(fx_rates::set))
+        .routes(routes!(reconciliations::run))
         .with_state(gateway.clone());
     let (parts, _) = commands.clone().split_for_parts();
     let bulk = Bulk {

@@ -350,6 +350,86 @@ pub(crate) struct FxRate {
     position: u64,
 }
 
+/// A bank statement, compared with the ledger.
+#[derive(ToSchema)]
+pub(crate) struct Reconciliation {
+    id: String,
+    /// csv or camt.053.
+    format: String,
+    /// SHA-256 of the file's bytes, in hex.
+    file_hash: String,
+    /// The first day that the statement speaks of.
+    from: String,
+    /// The last day that it speaks of.
+    to: String,
+    /// The currencies that it speaks of.
+    currencies: Vec<String>,
+    /// How many lines it has.
+    lines: u64,
+    /// The position up to which the log was read.
+    through_position: u64,
+    counts: MatchCounts,
+    /// The first 50, the differences before what matched; the query API has them all.
+    items: Vec<ReconciliationItem>,
+    created_at: String,
+    updated_at: String,
+    position: u64,
+}
+
+/// How many items came out how.
+#[derive(ToSchema)]
+pub(crate) struct MatchCounts {
+    /// Both have it.
+    matched: u64,
+    /// The bank has it, the ledger does not.
+    missing_here: u64,
+    /// The ledger has it, the bank does not.
+    missing_there: u64,
+    /// Both have it, with different amounts.
+    amount_differs: u64,
+    /// The bank has it twice, the ledger once.
+    duplicate: u64,
+}
+
+/// What became of a line, of a movement, or of both.
+#[derive(ToSchema)]
+pub(crate) struct ReconciliationItem {
+    /// missing_here, missing_there, amount_differs, duplicate or matched.
+    result: String,
+    line: Option<StatementLine>,
+    movement: Option<BankMovement>,
+}
+
+/// What the bank says.
+#[derive(ToSchema)]
+pub(crate) struct StatementLine {
+    /// The line of a CSV file; in camt.053 the booked transactions, from 1.
+    number: u64,
+    date: String,
+    /// in or out, seen from the house.
+    direction: String,
+    amount: Amount,
+    reference: Option<String>,
+}
+
+/// What the ledger says.
+#[derive(ToSchema)]
+pub(crate) struct BankMovement {
+    event_id: String,
+    position: u64,
+    /// The event's type.
+    r#type: String,
+    /// Of deposits and withdrawals of clients.
+    client_id: Option<String>,
+    /// Of deposits to merchants.
+    merchant_id: Option<String>,
+    /// Of payouts.
+    payout_id: Option<String>,
+    date: String,
+    amount: Amount,
+    reference: Option<String>,
+}
+
 /// What became of one command of a bulk request.
 #[derive(ToSchema)]
 pub(crate) struct BulkOutcome {

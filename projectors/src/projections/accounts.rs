@@ -135,6 +135,7 @@ pub(super) fn payment_id(event: &Decoded) -> Option<String> {
         | StreamId::Settlement(_)
         | StreamId::Payout(_)
         | StreamId::Correction(_)
+        | StreamId::Reconciliation(_)
         | StreamId::FxPair(..) => None,
     }
 }

@@ -10,6 +10,7 @@ mod merchant_account;
 mod notification;
 mod payment;
 mod payout;
+mod reconciliation;
 mod settlement;
 
 use crate::projection::Projection;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(payout::Payouts),
         Box::new(correction::Corrections),
         Box::new(fx_rate::FxRates),
+        Box::new(reconciliation::Reconciliations),
         Box::new(notification::Notifications),
         Box::new(deadlines::Deadlines),
     ]

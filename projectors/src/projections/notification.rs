@@ -102,7 +102,9 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
             | Event::ApiKeyRevoked(_)
             | Event::CorrectionRequested(_)
             | Event::CorrectionApproved(_)
-            | Event::FxRateSet(_),
+            | Event::FxRateSet(_)
+            | Event::ReconciliationRun(_)
+            | Event::ReconciliationItems(_),
         ) => Vec::new(),
     }
 }
@@ -120,7 +122,9 @@ fn facts(event: &Envelope) -> Value {
         | Event::ApiKeyRevoked(_)
         | Event::CorrectionRequested(_)
         | Event::CorrectionApproved(_)
-        | Event::FxRateSet(_) => json!({}),
+        | Event::FxRateSet(_)
+        | Event::ReconciliationRun(_)
+        | Event::ReconciliationItems(_) => json!({}),
         Event::ClientDeposited(moved) | Event::ClientWithdrawn(moved) | Event::MerchantDeposited(moved) => {
             json!({ "amount": moved.amount })
         }

@@ -41,6 +41,7 @@ impl Projection for Payments {
             | StreamId::Settlement(_)
             | StreamId::Payout(_)
             | StreamId::Correction(_)
+            | StreamId::Reconciliation(_)
             | StreamId::FxPair(..) => Vec::new(),
         }
     }

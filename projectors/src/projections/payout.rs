@@ -32,6 +32,7 @@ impl Projection for Payouts {
             | StreamId::Key(_)
             | StreamId::Settlement(_)
             | StreamId::Correction(_)
+            | StreamId::Reconciliation(_)
             | StreamId::FxPair(..) => Vec::new(),
         }
     }

@@ -15,6 +15,7 @@ mod notifications;
 mod payments;
 mod payouts;
 mod projections;
+mod reconciliations;
 mod settlements;
 
 use std::fmt::Display;
@@ -143,6 +144,9 @@ pub(crate) fn router(api: QueryApi) -> Router {
         .routes(routes!(corrections::list))
         .routes(routes!(corrections::show))
         .routes(routes!(fx_rates::list))
+        .routes(routes!(reconciliations::list))
+        .routes(routes!(reconciliations::show))
+        .routes(routes!(reconciliations::items))
         .routes(routes!(cards::show))
         .routes(routes!(api_keys::list))
         .routes(routes!(notifications::list))

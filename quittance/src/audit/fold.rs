@@ -67,7 +67,7 @@ impl Fold {
         if self.ledger.duty.is_some() {
             self.findings.at(self.chain.position).note(
                 "what follows",
-                "the second event of its command",
+                "the next event of its command",
                 "nothing",
             );
         }

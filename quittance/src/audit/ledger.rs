@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ledger_core::Currency;
 use ledger_core::ids::{
-    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId, RefundId,
-    StreamId,
+    CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, PayoutId,
+    ReconciliationId, RefundId, StreamId,
 };
 
 use super::account::{self, Account, Holder, House, Move, Purpose};
@@ -26,6 +26,7 @@ use super::merchant::Merchant;
 use super::moment::Moment;
 use super::payment::Payment;
 use super::payout::Payout;
+use super::reconciliation::Bank;
 use super::refund::Refund;
 use super::report::Check;
 use super::subject::{Form, Opened, Vault};
@@ -84,6 +85,8 @@ const TYPES: &[(&str, Place, u64, Rule)] = &[
     ("payout.paid", Later, 1, Ledger::payout_paid),
     ("payout.requested", First, 1, Ledger::payout_requested),
     ("payout.returned", Later, 1, Ledger::payout_returned),
+    ("reconciliation.items", Later, 1, Ledger::reconciliation_items),
+    ("reconciliation.run", First, 1, Ledger::reconciliation_run),
     ("settlement.closed", First, 1, Ledger::settlement_closed),
 ];
 
@@ -107,6 +110,8 @@ pub(super) struct Ledger {
     pub(super) keys: HashMap<KeyId, ApiKey>,
     pub(super) balances: HashMap<(Holder, Currency), Balance>,
     pub(super) house: HashMap<(House, Currency), Totals>,
+    /// What moved at the bank, and how its statements compare with it.
+    pub(super) bank: Bank,
     pub(super) refunds: HashSet<RefundId>,
     /// The last refund, for those who list them all.
     pub(super) refund: Option<Refund>,
@@ -128,7 +133,7 @@ pub(super) struct Stamp {
     pub(super) updated_at: Moment,
 }
 
-/// What the next event must be: some events come in pairs.
+/// What the next event must be: some events come in pairs, or with more behind them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Duty {
     /// An automatic payment is captured with its authorization.
@@ -137,6 +142,8 @@ pub(super) enum Duty {
     Block(CardId),
     /// A correction corrects, in the stream of its event, with its approval.
     Correct(CorrectionId, StreamId),
+    /// A reconciliation is recorded with all of its items.
+    Items(ReconciliationId),
 }
 
 /// What one event did to one account of a holder.
@@ -198,6 +205,7 @@ impl Ledger {
         if correction::is_correctable(&event.kind) {
             self.correctable.insert(event.id, event.clone());
         }
+        self.note_movement(event);
         self.stamp(event, desk);
         self.post(event, desk)
     }
@@ -318,6 +326,7 @@ fn check_duty(event: &Event, desk: &mut Desk<'_>) {
         Duty::Capture(id) => (StreamId::Payment(id), "payment.captured"),
         Duty::Block(id) => (StreamId::Card(id), "card.blocked"),
         Duty::Correct(_, stream) => (stream, "journal.corrected"),
+        Duty::Items(id) => (StreamId::Reconciliation(id), "reconciliation.items"),
     };
     let same_request = desk.previous.is_some_and(|previous| event.is_of_the_request_of(previous));
     if event.stream != stream || event.kind != kind || !same_request {

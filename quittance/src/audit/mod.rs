@@ -36,6 +36,7 @@ mod outcome;
 mod payment;
 mod payout;
 mod progress;
+mod reconciliation;
 mod refund;
 mod report;
 mod settlement;

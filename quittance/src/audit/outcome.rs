@@ -134,7 +134,7 @@ impl Outcomes {
         }
         self.done.push(position);
         if let (Some(resource), Some(shown)) = (answer.resource(), answer.position.as_u64()) {
-            // A command appends two events at most: the answer shows the first or the last.
+            // The answer shows the last event of the command, or the first of two.
             let is_new = row.status == 201;
             if shown > position || (is_new && shown + 1 < position) {
                 note("position in the answer", "that of the outcome", shown.to_string());

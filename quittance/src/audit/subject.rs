@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use ledger_core::ids::StreamId;
-use ledger_core::personal::SecretKey;
+use ledger_core::ids::{EventId, StreamId};
+use ledger_core::personal::{Sealed, SecretKey};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -65,19 +65,31 @@ impl Vault {
         check: &mut Check<'_>,
     ) -> Result<Opened, Malformed> {
         let Some(sealed) = data.sealed(name)? else { return Ok(None) };
+        Ok(self.open_box(&sealed, (event.id, name), form, subject, check))
+    }
+
+    /// Opens a box that was sealed as a field of an event.
+    pub(super) fn open_box(
+        &self,
+        sealed: &Sealed,
+        (event, name): (EventId, &str),
+        form: Form,
+        subject: StreamId,
+        check: &mut Check<'_>,
+    ) -> Opened {
         check.same(&format!("subject of {name}"), subject, sealed.subject);
         let Some(wrapped) = self.wrapped.get(&sealed.subject) else {
             check.note(&format!("subject_keys row for {name}"), sealed.subject, "none");
-            return Ok(None);
+            return None;
         };
-        let Some(master) = &self.master else { return Ok(Some(SEALED.into())) };
+        let Some(master) = &self.master else { return Some(SEALED.into()) };
         let key = master.unwrap_key(wrapped, sealed.subject);
-        let plain = key.and_then(|key| sealed.open(&key, event.id, name));
+        let plain = key.and_then(|key| sealed.open(&key, event, name));
         let shown = plain.and_then(|plain| shown(plain, form));
         if shown.is_none() {
             check.note(&format!("box of {name}"), "one that opens to the right form", "another");
         }
-        Ok(shown)
+        shown
     }
 }
 

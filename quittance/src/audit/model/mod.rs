@@ -10,6 +10,7 @@ mod merchant_account;
 mod notification;
 mod payment;
 mod payout;
+mod reconciliation;
 mod settlement;
 mod write_side;
 
@@ -45,6 +46,7 @@ pub(super) static READ_MODELS: [&dyn Model; 10] = [
     &payout::Payouts,
     &correction::Corrections,
     &fx_rate::FxRates,
+    &reconciliation::Reconciliations,
     &notification::Notifications,
     &deadlines::Deadlines,
 ];

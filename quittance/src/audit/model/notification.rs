@@ -87,11 +87,13 @@ impl Model for Notifications {
     fn close(&self, _: &Ledger, _: &mut [Table]) {}
 }
 
-/// Names the client and the merchant that an event concerns; API keys, corrections that are only asked for and
-/// rates concern nobody.
+/// Names the client and the merchant that an event concerns; API keys, corrections that are only asked for,
+/// bank statements and rates concern nobody.
 fn recipients(event: &Event) -> BTreeSet<String> {
     match event.stream {
-        StreamId::Key(_) | StreamId::Correction(_) | StreamId::FxPair(..) => BTreeSet::new(),
+        StreamId::Key(_) | StreamId::Correction(_) | StreamId::Reconciliation(_) | StreamId::FxPair(..) => {
+            BTreeSet::new()
+        }
         StreamId::Client(_) | StreamId::Merchant(_) => [event.stream.to_string()].into(),
         StreamId::Card(_) | StreamId::Payment(_) | StreamId::Settlement(_) | StreamId::Payout(_) => {
             ["client_id", "merchant_id"]
