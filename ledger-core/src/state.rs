@@ -361,6 +361,7 @@ impl State {
             | StreamId::Key(_)
             | StreamId::Settlement(_)
             | StreamId::Correction(_)
+            | StreamId::Reconciliation(_)
             | StreamId::FxPair(..) => return,
         }
         let balances = reversed.draft.postings.postings().iter().filter_map(|posting| {

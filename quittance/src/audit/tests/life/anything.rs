@@ -178,7 +178,7 @@ impl Life {
 
     fn try_the_rest(&mut self, draws: &mut Draws, amount: Money) {
         let (id, reason) = (merchant(1), None);
-        match draws.below(8) {
+        match draws.below(9) {
             0 => self.attempt(Operator, Command::SuspendMerchant(ChangeMerchant { id, reason })),
             1..3 => self.attempt(Operator, Command::ReinstateMerchant(ChangeMerchant { id, reason })),
             3 => {
@@ -200,6 +200,7 @@ impl Life {
                 self.attempt(Operator, Command::ChangeSettings(change));
             }
             6 => self.attempt(Operator, Command::UnblockCard(ChangeCard { id: card(draws.n(2)), reason })),
+            7 => self.try_to_reconcile(|bound| draws.below(bound)),
             _ => self.attempt(Operator, Command::CloseClient(CloseClient { id: client(2), reason })),
         }
     }

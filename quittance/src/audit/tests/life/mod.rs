@@ -3,6 +3,7 @@
 
 mod anything;
 mod corrections;
+mod reconciliation;
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ use crate::audit::subject::Vault;
 const DAY: i64 = 86_400_000_000;
 
 /// Every type but those of corrections, each of which [`life`] holds.
-const TYPES: [&str; 34] = [
+const TYPES: [&str; 36] = [
     "api_key.created",
     "api_key.revoked",
     "card.blocked",
@@ -61,6 +62,8 @@ const TYPES: [&str; 34] = [
     "payout.paid",
     "payout.requested",
     "payout.returned",
+    "reconciliation.items",
+    "reconciliation.run",
     "settlement.closed",
 ];
 
@@ -396,6 +399,7 @@ impl Life {
         self.withdraw(2, money(100, "EUR"));
         let reason = Some(self.seal(StreamId::Client(client(2)), "reason"));
         self.run(Operator, 1, Command::CloseClient(CloseClient { id: client(2), reason }));
+        self.reconcile();
     }
 }
 
@@ -442,7 +446,11 @@ fn vault(events: &[Value]) -> Vault {
     let subjects = subjects.filter(|subject| {
         matches!(
             subject,
-            StreamId::Client(_) | StreamId::Merchant(_) | StreamId::Payout(_) | StreamId::Correction(_)
+            StreamId::Client(_)
+                | StreamId::Merchant(_)
+                | StreamId::Payout(_)
+                | StreamId::Correction(_)
+                | StreamId::Reconciliation(_)
         )
     });
     let wrapped = subjects.map(|subject| (subject, master().wrap(&subject_key(), subject, [3; 12])));
