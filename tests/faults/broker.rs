@@ -21,6 +21,7 @@ pub(crate) const QUEUES: [&str; 10] = [
     "quittance.projection.notification.v1",
     "quittance.projection.payment.v1",
     "quittance.projection.payout.v1",
+    "quittance.projection.reconciliation.v1",
     "quittance.projection.settlement.v1",
 ];
 
