@@ -186,15 +186,17 @@ pub async fn bank_movements(
     through: u64,
     limit: u32,
 ) -> Result<Vec<(Envelope, Option<String>)>, StoreError> {
+    // A query for each payout, not a join: that would read the first events of all streams.
     let query = sqlx::query_as(
-        "SELECT moved.position, moved.canonical, requested.canonical::jsonb #>> '{data,reference}'
+        "SELECT position, canonical,
+                CASE WHEN type IN ('payout.paid', 'payout.returned')
+                     THEN (SELECT canonical::jsonb #>> '{data,reference}' FROM events AS requested
+                           WHERE requested.stream_id = moved.stream_id AND requested.version = 1) END
          FROM events AS moved
-         LEFT JOIN events AS requested ON requested.stream_id = moved.stream_id AND requested.version = 1
-                                      AND moved.type IN ('payout.paid', 'payout.returned')
-         WHERE moved.type IN ('client.deposited', 'client.withdrawn', 'merchant.deposited', 'payout.paid',
+         WHERE type IN ('client.deposited', 'client.withdrawn', 'merchant.deposited', 'payout.paid',
                               'payout.returned')
-           AND moved.position > $1 AND moved.position <= $2
-         ORDER BY moved.position LIMIT $3",
+           AND position > $1 AND position <= $2
+         ORDER BY position LIMIT $3",
     )
     .bind(after.cast_signed())
     .bind(through.cast_signed())

@@ -269,7 +269,7 @@ fn runs_and_items_are_rows() {
     let missing = [&*id, &*items, "2", "missing_there"].into_iter().chain(["null"; 6]).chain(movement);
     let of_items = [of_line("0", "1", "50000", "gift"), of_line("1", "2", "7", "x"), missing.collect()];
     let wrong = |table, rows: &[Vec<&str>]| wrong_read_model(&life, "reconciliation", table, rows);
-    assert_eq!(wrong("reconciliations", &[row.clone()]), ["reconciliation_items"]);
+    assert_eq!(wrong("reconciliations", std::slice::from_ref(&row)), ["reconciliation_items"]);
     assert_eq!(wrong("reconciliation_items", &of_items), ["reconciliations"]);
     let all = ["reconciliations", "reconciliation_items"];
     for column in 0..row.len() {
