@@ -178,12 +178,13 @@ pub async fn unsettled(
         .collect())
 }
 
-/// Returns the events between two positions that move money at the bank, in order, each with its payout's
-/// reference, if it is one that has any.
+/// Returns the events between two positions that move money at the bank, in order, without those that were
+/// corrected up to the head; each with its payout's reference, if it is one that has any.
 pub async fn bank_movements(
     pool: &PgPool,
     after: u64,
     through: u64,
+    head: u64,
     limit: u32,
 ) -> Result<Vec<(Envelope, Option<String>)>, StoreError> {
     // A query for each payout, not a join: that would read the first events of all streams.
@@ -196,10 +197,14 @@ pub async fn bank_movements(
          WHERE type IN ('client.deposited', 'client.withdrawn', 'merchant.deposited', 'payout.paid',
                               'payout.returned')
            AND position > $1 AND position <= $2
-         ORDER BY position LIMIT $3",
+           AND NOT EXISTS (SELECT FROM events AS corrected
+                           WHERE corrected.canonical::jsonb #>> '{data,reverses}' = moved.canonical::jsonb ->> 'event_id'
+                             AND corrected.type = 'journal.corrected' AND corrected.position <= $3)
+         ORDER BY position LIMIT $4",
     )
     .bind(after.cast_signed())
     .bind(through.cast_signed())
+    .bind(head.cast_signed())
     .bind(i64::from(limit))
     .fetch_all(pool);
     let rows: Vec<(i64, String, Option<String>)> = within(READ_LIMIT, query).await?;

@@ -34,7 +34,7 @@ pub(crate) enum Model {
 }
 
 /// How many there are.
-const MODELS: usize = 9;
+const MODELS: usize = 10;
 
 impl Model {
     pub(crate) const ALL: [Self; MODELS] = [

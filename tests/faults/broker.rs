@@ -11,7 +11,7 @@ use ledger_tests::{Load, Proxy, Sent, TestLedger};
 use serde_json::json;
 use sqlx::Executor;
 
-pub(crate) const QUEUES: [&str; 10] = [
+pub(crate) const QUEUES: [&str; 11] = [
     "quittance.projection.client-account.v1",
     "quittance.projection.correction.v1",
     "quittance.projection.deadlines.v1",

@@ -1,6 +1,7 @@
 //! Corrections: one operator asks, another approves, and the event is mirrored once.
 
 use ledger_tests::{Answer, Client, Merchant, TestLedger, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const DAY: i64 = 86_400;
@@ -406,5 +407,27 @@ async fn approvals_in_one_request_see_each_other() {
     ];
     assert_eq!(outcomes, expected.map(|(status, told)| (status, told.to_owned())));
     assert_eq!(available(&ledger, &ada, "EUR").await, 300);
+    ledger.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_corrected_is_not_expected_at_the_bank() {
+    let ledger = TestLedger::start().await.unwrap();
+    let (_, second) = second_operator(&ledger).await;
+    ledger.client(10_000, "EUR").await;
+    let day = day_of(&last_event(&ledger, "client.deposited").await);
+    let compare = async |amount: &str| {
+        let file = format!("date,reference,amount,currency\n{day},,{amount},EUR\n");
+        let request = ledger
+            .command(Method::POST, "/v1/reconciliations")
+            .bearer_auth(&ledger.operator)
+            .header("Idempotency-Key", amount)
+            .header("Content-Type", "text/csv");
+        let run = Answer::read(request.body(file).send().await.unwrap()).await.unwrap().expect(201);
+        [&run.body["counts"]["missing_here"], &run.body["counts"]["missing_there"]].map(Value::as_u64)
+    };
+    assert_eq!(compare("0.07").await, [Some(1), Some(1)]);
+    correct(&ledger, &second, "client.deposited").await.expect(200);
+    assert_eq!(compare("0.08").await, [Some(1), Some(0)]);
     ledger.finish().await;
 }

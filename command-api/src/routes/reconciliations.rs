@@ -15,7 +15,7 @@ use ledger_core::personal::{Reference, Sealed};
 use ledger_core::reconciliation::event_of_item;
 use ledger_core::reconciliation::item::{ITEMS_MAX, Item, ItemLine, reference_field};
 use ledger_core::reconciliation::matching::{Pairing, TOLERANCE_DAYS, reconcile};
-use ledger_core::reconciliation::movement::{Expected, Movement, standing};
+use ledger_core::reconciliation::movement::{Expected, Movement, movements_of};
 use ledger_core::reconciliation::statement::{FileHash, Line, Statement, StatementFormat};
 
 use super::schema;
@@ -96,11 +96,11 @@ async fn movements(gateway: &Gateway, statement: &Statement) -> Result<(u64, Vec
     let after = reader.position_at(begin).await?;
     let through = reader.position_at(end).await?.min(head);
     let limit = u32::try_from(MOVEMENTS_MAX + 1).unwrap_or(u32::MAX);
-    let events = lookup::bank_movements(&gateway.pool, after, through, limit).await?;
+    let events = lookup::bank_movements(&gateway.pool, after, through, head, limit).await?;
     if events.len() > MOVEMENTS_MAX {
         return Err(too_many("The ledger has too many movements in these days; split the file by days."));
     }
-    Ok((head, with_references(gateway, standing(events)).await?))
+    Ok((head, with_references(gateway, movements_of(events)).await?))
 }
 
 /// Opens the references of movements, as far as they can be opened.

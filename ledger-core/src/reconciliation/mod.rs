@@ -113,7 +113,7 @@ mod tests {
     use crate::command::Command;
     use crate::personal::Reference;
     use crate::reconciliation::item::{ItemLine, MatchResult};
-    use crate::reconciliation::movement::{Movement, MovementKind, standing};
+    use crate::reconciliation::movement::{Movement, MovementKind, movements_of};
     use crate::reconciliation::statement::Direction;
     use crate::testing::*;
 
@@ -230,7 +230,7 @@ mod tests {
         ];
         commands.into_iter().fold(Ledger::new(), |ledger, command| told(ledger.given(command), &mut all));
         let events = all.into_iter().map(|event| (event, Some("week 48".to_owned())));
-        let found: Vec<_> = standing(events)
+        let found: Vec<_> = movements_of(events)
             .into_iter()
             .map(|movement| {
                 (movement.kind.name(), movement.kind.direction(), movement.amount.amount, movement.reference)

@@ -97,9 +97,8 @@ impl Movement {
     }
 }
 
-/// Takes the movements of events in the log's order, each with its payout's reference; those that still
-/// stand. What a later event takes back is to be left out here, and nowhere else.
-pub fn standing(events: impl IntoIterator<Item = (Envelope, Option<String>)>) -> Vec<Movement> {
+/// Takes the movements of events in the log's order, each with its payout's reference.
+pub fn movements_of(events: impl IntoIterator<Item = (Envelope, Option<String>)>) -> Vec<Movement> {
     events.into_iter().filter_map(|(envelope, reference)| Movement::of(&envelope, reference)).collect()
 }
 

@@ -30,6 +30,7 @@ impl Projection for Corrections {
             | StreamId::Key(_)
             | StreamId::Settlement(_)
             | StreamId::Payout(_)
+            | StreamId::Reconciliation(_)
             | StreamId::FxPair(..) => Vec::new(),
         }
     }

@@ -33,6 +33,7 @@ impl Projection for Reconciliations {
             | StreamId::Key(_)
             | StreamId::Settlement(_)
             | StreamId::Payout(_)
+            | StreamId::Correction(_)
             | StreamId::FxPair(..) => Vec::new(),
         }
     }

@@ -42,6 +42,15 @@ pub(super) struct Movement {
     money: Money,
     /// The reference as the log has it, a box or a text, in canonical form.
     reference: Box<str>,
+    /// The position of the event that has corrected it.
+    corrected_at: Option<u64>,
+}
+
+impl Movement {
+    /// Tells whether it stood when a run read the log, up to a position.
+    fn stood_at(&self, position: u64) -> bool {
+        self.corrected_at.is_none_or(|corrected_at| corrected_at > position)
+    }
 }
 
 /// A run.
@@ -206,13 +215,20 @@ impl Ledger {
         }
         let so_far = self.bank.movements.range(..=run.through).rev();
         for (position, moved) in so_far.take_while(|(_, moved)| moved.day >= run.from) {
-            let is_there = run.cited.contains(position) || !run.speaks_of(moved);
+            let is_there =
+                run.cited.contains(position) || !run.speaks_of(moved) || !moved.stood_at(run.through);
             desk.check.holds(is_there, "items", format!("one of event {position}"), "none");
         }
     }
 
-    /// Keeps what an event has moved at the bank. What a later event takes back is to be left out here.
+    /// Keeps what an event has moved at the bank, or that it takes such a movement back.
     pub(super) fn note_movement(&mut self, event: &Event) {
+        if event.kind == "journal.corrected" {
+            let reversed = event.data().id("reverses").ok().and_then(|id| self.correctable.get(&id));
+            let moved = reversed.and_then(|reversed| self.bank.movements.get_mut(&reversed.position));
+            moved.into_iter().for_each(|moved| moved.corrected_at = Some(event.position));
+            return;
+        }
         let Some((kind, direction)) = MOVEMENTS.into_iter().find(|(kind, _)| *kind == event.kind) else {
             return;
         };
@@ -227,7 +243,7 @@ impl Ledger {
         };
         let reference = canonical::text(&reference).unwrap_or_default().into();
         let (id, stream, day) = (event.id, event.stream, event.at.day());
-        let movement = Movement { id, kind, direction, stream, day, money, reference };
+        let movement = Movement { id, kind, direction, stream, day, money, reference, corrected_at: None };
         self.bank.movements.insert(event.position, movement);
     }
 }
@@ -287,8 +303,9 @@ fn read_movement(
         [&["event_id", "position", "type", "stream_id"], &["date", "amount", "reference"]];
     let cited = item.object("movement")?.exactly("movement", &names)?;
     let position = cited.number("position")?;
-    let moved = movements.get(&position).filter(|_| position <= run.through);
-    let moved = moved.ok_or(Malformed::new("movement", "one of the log, up to the run's position"))?.clone();
+    let moved =
+        movements.get(&position).filter(|moved| position <= run.through && moved.stood_at(run.through));
+    let moved = moved.ok_or(Malformed::new("movement", "one that stood at the run's position"))?.clone();
     let check = &mut desk.check;
     check.same("event_id of a movement", moved.id, cited.id("event_id")?);
     check.same("type of a movement", moved.kind, cited.text("type")?);

@@ -37,7 +37,7 @@ pub(super) trait Model: Sync {
 pub(super) static WRITE_SIDE: &dyn Model = &write_side::WriteSide;
 
 /// The read models.
-pub(super) static READ_MODELS: [&dyn Model; 10] = [
+pub(super) static READ_MODELS: [&dyn Model; 11] = [
     &client_account::ClientAccount,
     &merchant_account::MerchantAccount,
     &house_account::HouseAccount,

@@ -21,7 +21,7 @@ impl Life {
     }
 
     /// Corrects the last event of a type.
-    fn correct(&mut self, n: u128, kind: &str) {
+    pub(super) fn correct(&mut self, n: u128, kind: &str) {
         let of = self.events.iter().rfind(|event| event["type"] == kind).unwrap().clone();
         let request = self.request(correction(n), &of, self.now().day());
         self.run(Operator, 1, request);

@@ -4,7 +4,7 @@ use ledger_core::personal::Reference;
 use ledger_core::reconciliation::event_of_item;
 use ledger_core::reconciliation::item::{Item, ItemLine, reference_field};
 use ledger_core::reconciliation::matching::reconcile;
-use ledger_core::reconciliation::movement::{Expected, standing};
+use ledger_core::reconciliation::movement::{Expected, movements_of};
 use ledger_core::reconciliation::statement::{Direction, FileHash, Line, Statement, StatementFormat};
 
 use super::*;
@@ -19,7 +19,11 @@ impl Life {
         let statement = Statement { from, to, currencies: [currency("EUR")].into(), lines };
         let envelope =
             |event: &Value| (Envelope::parse(&event.to_string()).unwrap(), Some("week 48".to_owned()));
-        let expected = standing(self.events.iter().map(envelope)).into_iter().map(|movement| {
+        let corrections = self.events.iter().filter(|event| event["type"] == "journal.corrected");
+        let corrected: Vec<_> = corrections.map(|event| &event["data"]["reverses"]).collect();
+        let stands = |event: &&Value| !corrected.contains(&&event["event_id"]);
+        let standing = movements_of(self.events.iter().filter(stands).map(envelope));
+        let expected = standing.into_iter().map(|movement| {
             let opened = match &movement.reference {
                 // Only clients' words are told apart from what the bank says.
                 Some(Reference::Person(sealed)) if matches!(sealed.subject, StreamId::Client(_)) => {
@@ -223,6 +227,30 @@ fn a_movement_of_the_statements_days_is_not_left_out() {
     counts["missing_there"] = json!(counts["missing_there"].as_u64().unwrap() - 1);
     life.events[at]["data"]["items"].as_array_mut().unwrap().remove(1);
     assert_first(&audit_life(&life), at + 1, "items");
+}
+
+#[test]
+fn what_was_corrected_is_no_movement_any_more() {
+    let mut life = Life::default();
+    life.open();
+    life.second_operator();
+    life.deposit(2, money(700, "EUR"));
+    let compare = |life: &Life, id| life.compare(id, vec![life.line(1, "2026-11-24", 7, None)]);
+    let early = compare(&life, 1);
+    life.correct(1, "client.deposited");
+    let Command::RunReconciliation(mut stale) = early.clone() else { panic!() };
+    stale.through_position = life.events.len() as u64;
+    // The log was read before the correction, or behind it.
+    life.run(Operator, 2, early);
+    let late = compare(&life, 2);
+    life.run(Operator, 2, late);
+    let report = audit_life(&life);
+    assert!(report.holds(), "{report}");
+
+    let (id, file_hash) = (ReconciliationId::new(uuid(3)), FileHash::of(b"another file"));
+    let stale = Command::RunReconciliation(RunReconciliation { id, file_hash, ..stale });
+    life.run(Operator, 2, stale);
+    assert_first(&audit_life(&life), life.events.len(), "movement");
 }
 
 #[test]
