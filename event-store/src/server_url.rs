@@ -81,6 +81,19 @@ pub fn database_name(url: &str) -> Result<String, MalformedUrl> {
     }
 }
 
+/// Replaces the name of the database that a URL leads to, on the same server.
+///
+/// # Errors
+///
+/// It is no database's URL, or names none.
+pub fn with_database(url: &str, name: &str) -> Result<String, MalformedUrl> {
+    let (_, _, place) = Server::Postgres.split(url)?;
+    let known = database_name(url)?;
+    // A server's address holds no slash: the first one begins the name.
+    let begin = url.len() - place.len() + place.find('/').map_or(0, |slash| slash + 1);
+    Ok(format!("{}{}{}", &url[..begin], escaped(name), &url[begin + known.len()..]))
+}
+
 /// Escapes what has a meaning in a URL, or is not ASCII.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -104,6 +117,8 @@ mod tests {
             assert_eq!(with_user(url, "u", "s").unwrap(), "postgres://u:s@h:1/db?x=1");
         }
         assert_eq!(database_name("postgresql://o:p@h:1/db?x=1").unwrap(), "db");
+        let other = with_database("postgres://db:db@db:1/db?db=db", "x y").unwrap();
+        assert_eq!(other, "postgres://db:db@db:1/x%20y?db=db");
         assert!(database_name("postgres://h").is_err() && with_user("mysql://h/db", "u", "s").is_err());
     }
 
