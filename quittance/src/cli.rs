@@ -79,9 +79,8 @@ enum Command {
     /// Creates, lists and revokes API keys.
     #[command(subcommand)]
     ApiKeys(api_keys::Action),
-    /// Measures a running system, and audits its books afterwards.
-    #[command(subcommand)]
-    Bench(bench::Measure),
+    /// Measures a running system, or one of its own, and audits its books afterwards.
+    Bench(bench::Bench),
     /// Folds a read model anew beside the live one, compares the two and switches, with no downtime.
     Rebuild(rebuild::Which),
     /// Shows and retries what a read model could not apply.
@@ -144,7 +143,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate { role_prefix } => migrate_command::run(&place.into_place()?, role_prefix).await?,
         Command::Secrets { folder } => secrets::make_folder(&folder)?,
         Command::ApiKeys(action) => api_keys::run(&place.into_place()?, action).await?,
-        Command::Bench(measure) => bench::run(&place.into_place()?, measure).await?,
+        Command::Bench(bench) => bench::run(&place.into_place()?, bench).await?,
         Command::Rebuild(which) => rebuild::run(&place.into_place()?, which).await?,
         Command::Parked(action) => parked::run(&place.into_place()?, action).await?,
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use sqlx::Connection;
 
 use crate::kills::{PROGRAM, Program};
@@ -48,6 +49,47 @@ async fn keys_traffic_and_proof() {
     assert!(said(&run(&data, &["audit", "verify"])).contains("all of it holds"));
     let nowhere = run(&folder.path().join("nowhere"), &["audit", "verify"]);
     assert!(!nowhere.status.success() && said(&nowhere).lines().count() == 1, "{}", said(&nowhere));
+}
+
+/// No speed is asserted: what a benchmark says, and that it says nothing of books that do not balance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_benchmark_reports_and_audits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("ledger");
+    let mut program = Program::start(&data).await;
+    let plot = folder.path().join("plot.svg");
+    let small = ["--connections", "4", "--clients", "5", "--merchants", "2", "--warm-up", "0"];
+
+    let closed = ["bench", "payments", "--json", "--seconds", "1", "--plot", plot.to_str().unwrap()];
+    let measured = run(&data, &[&closed[..], &small].concat());
+    assert!(measured.status.success(), "{}", said(&measured));
+    let report: Value = serde_json::from_slice(&measured.stdout).unwrap();
+    let result = &report["result"];
+    let figure = |name: &str| result[name].as_f64().unwrap();
+    assert!(report["books"]["balance"] == true && figure("steps_per_second") >= 1.0, "{report}");
+    // A payment is two events: authorized, of two postings, and captured, of three.
+    let postings = 2.5 * figure("events_per_second");
+    assert!((figure("postings_per_second") - postings).abs() < 5.0, "{report}");
+    let payments = result["latency"]["payment"]["count"].as_u64().unwrap();
+    assert!(payments >= 1 && result["read_models"]["payment"]["age"]["count"].as_u64() > Some(0), "{report}");
+    assert!(result["service"]["batch_commands"]["mean"].as_f64().unwrap() >= 1.0, "{report}");
+    assert_eq!(report["conditions"]["postgres"]["fsync"], "on");
+    assert_eq!(result["per_second"].as_array().unwrap().len(), 1);
+    assert!(std::fs::read_to_string(plot).unwrap().contains("<polyline"));
+
+    let open = ["bench", "payments", "--rate", "20", "--payments", "20"];
+    let measured = said(&run(&data, &[&open[..], &small].concat()));
+    for line in ["open loop at 20/s", "payment: answer", "client-account: age", "the books balance"] {
+        assert!(measured.contains(line), "{line} is missing in {measured}");
+    }
+
+    // A balance that no event accounts for: there is no result then.
+    let mut owner = sqlx::PgConnection::connect(&program.credentials().database_url).await.unwrap();
+    sqlx::query("UPDATE balances SET available = available + 1").execute(&mut owner).await.unwrap();
+    let refused = run(&data, &[&open[..], &small].concat());
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{}", said(&refused));
+    assert!(said(&refused).contains("do not balance"), "{}", said(&refused));
+    program.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

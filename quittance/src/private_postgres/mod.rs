@@ -9,4 +9,5 @@ mod cluster;
 mod programs;
 mod server;
 
+pub(crate) use programs::PostgresPrograms;
 pub use server::PrivatePostgres;
