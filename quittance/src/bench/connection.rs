@@ -14,6 +14,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// A connection.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    url: String,
     host: HeaderValue,
 }
 
@@ -43,7 +44,7 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its end shows in what is sent next.
         tokio::spawn(connection);
-        Ok(Self { sender, host: HeaderValue::from_str(host)? })
+        Ok(Self { sender, url: url.to_owned(), host: HeaderValue::from_str(host)? })
     }
 
     /// Sends a request, and reads the whole answer.
@@ -63,7 +64,10 @@ impl Connection {
             None => Bytes::new(),
         };
         let request = request.body(Full::new(body))?;
-        self.sender.ready().await.context("the connection was closed")?;
+        // A service that answers a long body with 503 before it has read it closes the connection.
+        if self.sender.ready().await.is_err() {
+            *self = Self::open(&self.url).await?;
+        }
         let answer = self.sender.send_request(request).await.context("there was no answer")?;
         let status = answer.status();
         Ok((status, answer.into_body().collect().await.context("the answer broke off")?.to_bytes()))

@@ -140,7 +140,7 @@ enum Measure {
         turns: Turns,
     },
     /// Payments by the hundreds in one request.
-    #[command(mut_arg("connections", |connections| connections.default_value("4")))]
+    #[command(mut_arg("connections", |connections| connections.default_value("2")))]
     Bulk {
         #[command(flatten)]
         load: LoadOptions,
