@@ -4,11 +4,11 @@ use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use event_store::lookup::{self, Principal};
+use event_store::lookup::Principal;
 use ledger_core::api_key::Role;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 
+use crate::api_keys::ApiKeys;
 use crate::problem::ApiError;
 
 /// Lets a request through if it bears a live API key, or if its path needs none.
@@ -29,7 +29,7 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
 #[derive(Clone)]
 pub struct Door {
     /// Where keys are looked up.
-    pub pool: PgPool,
+    pub keys: ApiKeys,
     /// Paths that need no key.
     pub public: &'static [&'static str],
 }
@@ -41,7 +41,7 @@ impl Door {
 
     async fn principal(&self, secret_hash: Option<[u8; 32]>) -> Result<Principal, ApiError> {
         let secret_hash = secret_hash.ok_or(ApiError::Unauthenticated)?;
-        lookup::principal(&self.pool, &secret_hash).await?.ok_or(ApiError::Unauthenticated)
+        self.keys.find(secret_hash).await?.ok_or(ApiError::Unauthenticated)
     }
 }
 

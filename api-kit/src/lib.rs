@@ -8,6 +8,7 @@
 //! begins with [`program`], and waits in [`admission`] until its databases let it work.
 
 pub mod admission;
+pub mod api_keys;
 pub mod auth;
 pub mod body;
 pub mod docs;

@@ -19,6 +19,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Requests and answers are many small pieces of text: a faster allocator than the system's is felt at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The exit code of a program that is ended by a second signal.
 const IMPATIENT: i32 = 130;
 

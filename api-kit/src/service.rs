@@ -13,6 +13,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::api_keys::ApiKeys;
 use crate::auth::{self, Door};
 use crate::health::{self, Readiness};
 use crate::problem::ApiError;
@@ -30,7 +31,7 @@ pub fn assemble(routes: OpenApiRouter, keys: PgPool, readiness: Arc<dyn Readines
     router
         .merge(documentation(&openapi))
         .fallback(async || ApiError::RouteNotFound.into_response())
-        .layer(from_fn_with_state(Door { pool: keys, public: PUBLIC }, auth::layer))
+        .layer(from_fn_with_state(Door { keys: ApiKeys::new(keys), public: PUBLIC }, auth::layer))
         .layer(from_fn(request_id::layer))
 }
 
@@ -115,7 +116,10 @@ mod tests {
         router
             .merge(documentation(&openapi))
             .fallback(async || ApiError::RouteNotFound.into_response())
-            .layer(from_fn_with_state(Door { pool: database::pool(options, 1), public }, auth::layer))
+            .layer(from_fn_with_state(
+                Door { keys: ApiKeys::new(database::pool(options, 1)), public },
+                auth::layer,
+            ))
             .layer(from_fn(request_id::layer))
     }
 

@@ -25,6 +25,7 @@ use crate::bulk::Place;
 use crate::executor::Alive;
 use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
+use crate::known_cards::KnownCards;
 use crate::order::{Answered, Order, Refusal, Secrets};
 use crate::queue::Queue;
 use crate::relay::RelayHealth;
@@ -41,6 +42,8 @@ pub struct Gateway {
     pub queue: Arc<Queue>,
     /// Look-ups before the queue.
     pub pool: PgPool,
+    /// Which cards numbers are.
+    pub cards: Arc<KnownCards>,
     /// Personal fields.
     pub sealer: Sealer,
     /// Keys of cards and requests.
@@ -211,16 +214,23 @@ impl Gateway {
         match answered {
             Answered::Outcome { outcome, replayed } => {
                 // It is durable now: whatever fails from here on leaves its outcome to be asked for again.
-                let mut answer =
-                    self.sealer.open(&outcome.answer).await.map_err(|_| ApiError::OutcomeUnknown)?;
-                // Only what was created is shown: a refusal must not tell of someone else's card.
-                if !replayed && outcome.status < 300 {
-                    secrets.into_iter().for_each(|(name, value)| answer[name] = value);
-                }
-                Ok(outcome_response(outcome.status, outcome.position, replayed, answer.to_string()))
+                // Only what was created shows its secrets: a refusal must not tell of someone else's card.
+                let secrets = if !replayed && outcome.status < 300 { secrets } else { Vec::new() };
+                let body = match secrets.is_empty() && !Sealer::may_be_sealed(&outcome.answer) {
+                    true => outcome.answer,
+                    false => self.fill_in(&outcome.answer, secrets).await?,
+                };
+                Ok(outcome_response(outcome.status, outcome.position, replayed, body))
             }
             Answered::Refused(refusal) => Err(refused(refusal)),
         }
+    }
+
+    /// Fills in what a stored answer does not show: personal fields and secrets.
+    async fn fill_in(&self, stored: &str, secrets: Secrets) -> Result<String, ApiError> {
+        let mut answer = self.sealer.open(stored).await.map_err(|_| ApiError::OutcomeUnknown)?;
+        secrets.into_iter().for_each(|(name, value)| answer[name] = value);
+        Ok(answer.to_string())
     }
 
     /// Seals a personal field with a client's key.

@@ -12,6 +12,7 @@ pub mod executor;
 pub mod gateway;
 pub mod idempotency;
 pub mod keys;
+pub mod known_cards;
 mod memo;
 pub mod order;
 pub mod program;

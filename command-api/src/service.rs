@@ -23,6 +23,7 @@ use crate::executor::Executor;
 use crate::gateway::Gateway;
 use crate::idempotency::Idempotency;
 use crate::keys::LedgerKeys;
+use crate::known_cards::KnownCards;
 use crate::order::{Answered, Order};
 use crate::queue::Queue;
 use crate::relay::RelayHealth;
@@ -84,10 +85,12 @@ impl CommandApi {
         let executor = Executor::start(Arc::clone(&queue), options.clone(), clock.clone(), conflict)
             .context("can't start the executor")?;
         let pool = database::pool(options, LOOKUP_CONNECTIONS);
+        let cards = Arc::new(KnownCards::new(pool.clone()));
         let sealer = Sealer::new(pool.clone(), keys.master_key());
         let authorization_days = Arc::new(settings.authorization_days);
         let keys = Arc::new(keys);
-        let gateway = Gateway { queue, pool, sealer, keys, authorization_days, clock, executor, relay };
+        let gateway =
+            Gateway { queue, pool, cards, sealer, keys, authorization_days, clock, executor, relay };
         Ok(Self { gateway })
     }
 

@@ -1,6 +1,8 @@
 //! Facts that are looked up before a command is queued, and that can't change under it: which card a
 //! number is, whose payment it is, what a correction is of, which key a subject has.
 
+use std::collections::HashMap;
+
 use ledger_core::Envelope;
 use ledger_core::api_key::Role;
 use ledger_core::card_number::Fingerprint;
@@ -25,24 +27,31 @@ pub struct Principal {
     pub merchant_id: Option<MerchantId>,
 }
 
-/// Finds the API key of a secret's SHA-256, unless it is revoked.
+/// Finds the API keys of secrets' SHA-256, without those that are revoked.
 ///
-/// Asked for every request, so that a revocation counts at once in every process. Reads the view, which
-/// both APIs may.
-pub async fn principal(pool: &PgPool, secret_hash: &[u8; 32]) -> Result<Option<Principal>, StoreError> {
+/// Asked anew for every request, so that a revocation counts at once in every process. Reads the view,
+/// which both APIs may.
+pub async fn principals(
+    pool: &PgPool,
+    secret_hashes: &[[u8; 32]],
+) -> Result<HashMap<[u8; 32], Principal>, StoreError> {
     let query = sqlx::query_as(
-        "SELECT id, role, merchant_id FROM api_keys_view WHERE secret_hash = $1 AND NOT revoked",
+        "SELECT secret_hash, id, role, merchant_id FROM api_keys_view WHERE secret_hash = ANY ($1) AND NOT revoked",
     )
-    .bind(secret_hash.as_slice())
-    .fetch_optional(pool);
-    let row: Option<(String, String, Option<String>)> = within(READ_LIMIT, query).await?;
-    Ok(row.and_then(|(id, role, merchant_id)| {
-        Some(Principal {
-            key_id: id.parse().ok()?,
-            role: role.parse().ok()?,
-            merchant_id: merchant_id.map(|id| id.parse()).transpose().ok()?,
+    .bind(secret_hashes.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+    .fetch_all(pool);
+    let rows: Vec<(Vec<u8>, String, String, Option<String>)> = within(READ_LIMIT, query).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(secret_hash, id, role, merchant_id)| {
+            let principal = Principal {
+                key_id: id.parse().ok()?,
+                role: role.parse().ok()?,
+                merchant_id: merchant_id.map(|id| id.parse()).transpose().ok()?,
+            };
+            Some((secret_hash.try_into().ok()?, principal))
         })
-    }))
+        .collect())
 }
 
 /// Finds the card of a number and its holder. One number is one card for ever, so what is found stays.

@@ -181,10 +181,7 @@ async fn credentials(
 /// Tells whether the log knows the keys of a credentials file: its database may be a new one.
 async fn are_live(known: &Credentials, database_url: &str) -> anyhow::Result<bool> {
     let pool = database::pool(database::options(database_url, "quittance")?, 1);
-    let mut live = true;
-    for secret in [&known.operator, &known.auditor, &known.analyst] {
-        let secret_hash = Sha256::digest(secret.as_bytes()).into();
-        live &= lookup::principal(&pool, &secret_hash).await?.is_some();
-    }
-    Ok(live)
+    let secrets = [&known.operator, &known.auditor, &known.analyst];
+    let secret_hashes = secrets.map(|secret| Sha256::digest(secret.as_bytes()).into());
+    Ok(lookup::principals(&pool, &secret_hashes).await?.len() == secrets.len())
 }

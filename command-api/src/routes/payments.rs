@@ -78,9 +78,7 @@ pub(crate) async fn authorize(
     // From here on the card is facts: which one it is, and whether number and CVC are right.
     let number_valid = asked.number.is_valid();
     let known = match number_valid {
-        true => {
-            lookup::card(&gateway.pool, asked.number.fingerprint(&gateway.keys.fingerprint.bytes)).await?
-        }
+        true => gateway.cards.find(asked.number.fingerprint(&gateway.keys.fingerprint.bytes)).await?,
         false => None,
     };
     let cvc_matches = asked.number.cvc(asked.expiry, &gateway.keys.cvc.bytes).matches(&asked.cvc);
