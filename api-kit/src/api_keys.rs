@@ -15,7 +15,7 @@ type Asking = ([u8; 32], oneshot::Sender<Result<Option<Principal>, ApiError>>);
 /// Finds whom keys belong to. Cheap to clone.
 ///
 /// Nothing is remembered, so that a revocation counts at once in every process; but one query answers all
-/// who came while the last one ran, which makes a busy service ask a few hundred times a second at most.
+/// who came while the last one ran, so that the busier a service is, the fewer it asks for each request.
 #[derive(Clone)]
 pub struct ApiKeys {
     pool: PgPool,
@@ -34,11 +34,15 @@ impl ApiKeys {
         loop {
             let (answer, mut found) = oneshot::channel();
             self.lock().push((secret_hash, answer));
-            // Whoever's turn it is asks for all that wait; the others find their answer at theirs.
+            // Whoever's turn it is asks for all that wait; the others find their answer at theirs, which came
+            // of a query that began after they asked.
             let turn = self.turn.lock().await;
+            if let Ok(principal) = found.try_recv() {
+                return principal;
+            }
+            // Still nothing: it is our turn to ask, or whoever asked for us was gone before it heard.
             self.ask().await?;
             drop(turn);
-            // Nothing came if the one who asked for us was gone before it heard.
             if let Ok(principal) = found.try_recv() {
                 return principal;
             }

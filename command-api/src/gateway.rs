@@ -19,6 +19,7 @@ use ledger_core::api_key::Role;
 use ledger_core::ids::{ClientId, EventId, MerchantId, StreamId};
 use ledger_core::personal::Sealed;
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 use crate::authorization_days::AuthorizationDays;
 use crate::bulk::Place;
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub cards: Arc<KnownCards>,
     /// Personal fields.
     pub sealer: Sealer,
+    /// Whose turn it is to have a bank statement read.
+    pub statements: Arc<Semaphore>,
     /// Keys of cards and requests.
     pub keys: Arc<LedgerKeys>,
     /// How long authorizations can be captured.
@@ -84,11 +87,14 @@ impl Received {
 }
 
 impl<T: Copy> Received<(T, Bytes)> {
-    /// Reads the file, of its media type. No command takes query parameters; all that is wrong is named at
-    /// once.
-    pub fn read_file<F>(&self, read: impl FnOnce(T, &[u8]) -> Result<F, ApiError>) -> Result<F, ApiError> {
-        let (kind, file) = &self.body;
-        all_wrong(self.query.as_deref(), read(*kind, file))
+    /// Returns the file and its media type.
+    pub fn body(&self) -> (T, Bytes) {
+        self.body.clone()
+    }
+
+    /// Takes what the file was read to. No command takes query parameters; all that is wrong is named at once.
+    pub fn read_file<F>(&self, found: Result<F, ApiError>) -> Result<F, ApiError> {
+        all_wrong(self.query.as_deref(), found)
     }
 
     /// Returns the file's bytes.
@@ -278,6 +284,12 @@ impl Gateway {
         let Some(plain) = plain else { return Ok((None, None)) };
         let (sealed, key) = self.seal(client, stream, place, plain).await?;
         Ok((Some(sealed), key))
+    }
+
+    /// Tells whether a request's key has an outcome, its own or another's.
+    pub async fn keeps<T>(&self, received: &Received<T>) -> Result<bool, ApiError> {
+        let kept = lookup::outcome_fingerprint(&self.pool, received.idempotency.key).await?;
+        Ok(kept.is_some())
     }
 
     /// Refuses a request whose path names no possible object: with 404, unless its idempotency key

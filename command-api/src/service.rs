@@ -16,6 +16,7 @@ use ledger_core::ids::{KeyId, MerchantId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorization_days::AuthorizationDays;
@@ -87,10 +88,21 @@ impl CommandApi {
         let pool = database::pool(options, LOOKUP_CONNECTIONS);
         let cards = Arc::new(KnownCards::new(pool.clone()));
         let sealer = Sealer::new(pool.clone(), keys.master_key());
+        let statements = Arc::new(Semaphore::new(1));
         let authorization_days = Arc::new(settings.authorization_days);
         let keys = Arc::new(keys);
-        let gateway =
-            Gateway { queue, pool, cards, sealer, keys, authorization_days, clock, executor, relay };
+        let gateway = Gateway {
+            queue,
+            pool,
+            cards,
+            sealer,
+            statements,
+            keys,
+            authorization_days,
+            clock,
+            executor,
+            relay,
+        };
         Ok(Self { gateway })
     }
 

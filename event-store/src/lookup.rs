@@ -10,6 +10,7 @@ use ledger_core::ids::{
     CardId, ClientId, CorrectionId, DisputeId, EventId, KeyId, MerchantId, PaymentId, StreamId,
 };
 use ledger_core::money::Currency;
+use ledger_core::reconciliation::statement::FileHash;
 use ledger_core::time::Day;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -222,6 +223,18 @@ pub async fn bank_movements(
         Ok((Envelope::parse(&canonical).map_err(corrupt)?, reference))
     };
     rows.into_iter().map(read).collect()
+}
+
+/// Tells whether a file was compared with the ledger before.
+pub async fn is_reconciled(pool: &PgPool, file: FileHash) -> Result<bool, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT EXISTS (SELECT FROM events
+                        WHERE canonical::jsonb #>> '{data,file_hash}' = $1 AND type = 'reconciliation.run')",
+    )
+    .bind(file.to_string())
+    .fetch_one(pool);
+    let (is_known,): (bool,) = within(READ_LIMIT, query).await?;
+    Ok(is_known)
 }
 
 /// Returns the wrapped keys of the given subjects; an erased subject has none.

@@ -14,7 +14,7 @@ static LOG: Migrator = sqlx::migrate!("../migrations/log");
 static READ: Migrator = sqlx::migrate!("../migrations/read");
 
 /// The version of what this program writes: a log that asks for a later one is not touched.
-pub(crate) const WRITER_VERSION: i32 = 1;
+pub(crate) const WRITER_VERSION: i32 = 2;
 
 /// How often roles are made anew when another migration met us there.
 const ROLE_ATTEMPTS: u32 = 20;

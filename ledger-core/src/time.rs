@@ -131,8 +131,8 @@ impl FromStr for Day {
     type Err = MalformedDay;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // No missing zeros, no years of five digits.
-        let is_plain = |day: &NaiveDate| text.len() == 10 && day.to_string() == text;
+        // No missing zeros, no years of five digits, and not the year 0, which other calendars do not have.
+        let is_plain = |day: &NaiveDate| text.len() == 10 && day.year() > 0 && day.to_string() == text;
         let day = text.parse().ok().filter(is_plain);
         day.map(Self).ok_or(MalformedDay)
     }
@@ -164,6 +164,7 @@ mod tests {
             "20260228",
             "2026-02-28T00:00:00Z",
             "+12026-02-28",
+            "0000-01-01",
             "",
         ] {
             assert_eq!(text.parse::<Day>(), Err(MalformedDay), "{text}");

@@ -334,7 +334,7 @@ fn no_personal_data_and_no_secret_is_in_clear() {
 fn the_leaf_hash_is_that_of_rfc_6962() {
     // SHA-256 of one zero byte.
     let empty = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d";
-    assert_eq!(LeafHash::of("").to_string(), empty);
+    assert_eq!(format!("{0} {0:?}", LeafHash::of("")), format!("{empty} {empty}"));
     assert_eq!(empty.parse(), Ok(LeafHash::of("")));
     assert!(empty[1..].parse::<LeafHash>().is_err() && "g".repeat(64).parse::<LeafHash>().is_err());
 }
@@ -355,6 +355,19 @@ fn a_correction_mirrors_what_it_reverses() {
         );
         assert_eq!(mirror.stream_id(), reversed.stream_id());
     }
+}
+
+#[test]
+fn what_can_be_corrected_keeps_its_name() {
+    let mut names = BTreeSet::new();
+    for (name, text) in fixtures() {
+        let envelope = Envelope::parse(&text).unwrap();
+        if let Some(reversed) = Reversed::of(envelope.event()) {
+            assert_eq!(reversed.type_name(), envelope.event().type_name(), "{name}");
+            names.insert(reversed.type_name());
+        }
+    }
+    assert_eq!(names.len(), 5, "{names:?}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn test() -> Result<ExitCode> {
         (&["test", "--workspace", "--doc"], None),
         (&["test", "--workspace", "--lib", "--bins", "--tests"], None),
         // All of the black-box tests again, on the other broker.
-        (&["test", "--package", "ledger-tests", "--test", "it"], Some("rabbitmq")),
+        (&["test", "--workspace", "--test", "it"], Some("rabbitmq")),
     ];
     for (check, broker) in checks {
         let mut cargo = cargo(check);
@@ -136,7 +136,7 @@ fn properties(cases: u32, http_cases: u32, pg_bin: Option<&Path>) -> Result<Exit
         PostgresPrograms::find_or_install(pg_bin, None)?;
     }
     let domain = ["test", "--release", "--package", "ledger-core", "--lib", "--test", "properties"];
-    let service = ["test", "--package", "ledger-tests", "--test", "it", "properties::"];
+    let service = ["test", "--workspace", "--test", "it", "properties::"];
     for (tests, cases) in [(&domain[..], cases), (&service[..], http_cases)] {
         if cases == 0 {
             continue;

@@ -5,11 +5,12 @@ use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use event_store::{entropy, lookup};
-use ledger_core::Command;
 use ledger_core::api_key::Role;
 use ledger_core::command::{ApproveCorrection, RequestCorrection};
-use ledger_core::ids::{CorrectionId, EventId, StreamId};
+use ledger_core::event::Event;
+use ledger_core::ids::{ClientId, CorrectionId, EventId, StreamId};
 use ledger_core::time::Day;
+use ledger_core::{Command, Envelope};
 use utoipa::ToSchema;
 
 use super::schema;
@@ -58,7 +59,8 @@ pub(crate) async fn request(State(gateway): State<Gateway>, request: Request) ->
     let id = CorrectionId::new(entropy::uuid());
     let event_id = Order::draw_event_id();
     let stream = StreamId::Correction(id);
-    let (reason, subject_key) = gateway.seal(None, stream, (event_id, "reason"), reason).await?;
+    let client = client_of(&reversed);
+    let (reason, subject_key) = gateway.seal(client, stream, (event_id, "reason"), reason).await?;
     let command = Command::RequestCorrection(RequestCorrection {
         id,
         reversed: Box::new(reversed),
@@ -66,6 +68,15 @@ pub(crate) async fn request(State(gateway): State<Gateway>, request: Request) ->
         reason,
     });
     gateway.carry_out(received, Prepared { command, event_id, subject_key, secrets: Vec::new() }).await
+}
+
+/// Names the client whom an event concerns: what is written about it is written about them.
+fn client_of(reversed: &Envelope) -> Option<ClientId> {
+    match (reversed.stream_id(), reversed.event()) {
+        (StreamId::Client(id), _) => Some(id),
+        (_, Event::PaymentDisputeLost(lost)) => Some(lost.client_id),
+        _ => None,
+    }
 }
 
 /// Approves a correction, with another operator's key than it was requested with: the event's postings are

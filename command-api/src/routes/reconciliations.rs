@@ -51,30 +51,26 @@ const ITEM_BYTES: usize = 700;
 )]
 pub(crate) async fn run(State(gateway): State<Gateway>, request: Request) -> Result<Response, ApiError> {
     let mut received = gateway.receive_file(request, ROLES, &MEDIA_TYPES).await?;
-    let (format, statement) =
-        received.read_file(|format, file| Ok((format, statement::read(format, file)?)))?;
-    let (through_position, movements) = movements(&gateway, &statement).await?;
-    let pairings = reconcile(&statement, &movements);
-    if pairings.len() > ITEMS_MAX {
-        return Err(too_many(
-            "The ledger has too many movements that the file lacks; split the file by days.",
-        ));
-    }
+    // One file at a time: each may take a second of a core, and hundreds of megabytes.
+    let _turn = gateway.statements.acquire().await.map_err(ApiError::internal)?;
+    let (format, file) = received.body();
+    let read = blocking(move || Ok((statement::read(format, &file)?, FileHash::of(&file)))).await;
+    let (statement, file_hash) = received.read_file(read)?;
     let (id, event_id) = (ReconciliationId::new(entropy::uuid()), Order::draw_event_id());
     let (subject, key) = gateway.sealer.new_subject(StreamId::Reconciliation(id));
-    let items = items(&statement.lines, movements, &pairings, &subject, event_id);
-    received.becomes(received.file().len() + items.len() * ITEM_BYTES);
     let has_words = statement.lines.iter().any(|line| line.reference.is_some());
-    let run = RunReconciliation {
-        id,
-        format,
-        file_hash: FileHash::of(received.file()),
-        from: statement.from,
-        to: statement.to,
-        currencies: statement.currencies,
-        through_position,
-        items,
+    let (from, to, currencies) = (statement.from, statement.to, statement.currencies.clone());
+    // What was answered is answered again, however much the ledger has grown since.
+    let is_known = gateway.keeps(&received).await? || lookup::is_reconciled(&gateway.pool, file_hash).await?;
+    let (through_position, items) = if is_known {
+        (0, Vec::new())
+    } else {
+        let (head, movements) = movements(&gateway, &statement).await?;
+        let compare = move || items(&statement, &movements, &subject, event_id);
+        (head, blocking(compare).await?)
     };
+    received.becomes(received.file().len() + items.len() * ITEM_BYTES);
+    let run = RunReconciliation { id, format, file_hash, from, to, currencies, through_position, items };
     let prepared = Prepared {
         command: Command::RunReconciliation(run),
         event_id,
@@ -124,14 +120,26 @@ async fn with_references(gateway: &Gateway, movements: Vec<Movement>) -> Result<
     Ok(movements.into_iter().map(expect).collect())
 }
 
+/// Runs what keeps a core busy where it holds no other request up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?
+}
+
 /// Makes the items of a run, with the lines' references sealed for the events that will hold them.
 fn items(
-    lines: &[Line],
-    movements: Vec<Expected>,
-    pairings: &[Pairing],
+    statement: &Statement,
+    movements: &[Expected],
     subject: &Subject,
     event_id: EventId,
-) -> Vec<Item> {
+) -> Result<Vec<Item>, ApiError> {
+    let pairings = reconcile(statement, movements);
+    if pairings.len() > ITEMS_MAX {
+        return Err(too_many(
+            "The ledger has too many movements that the file lacks; split the file by days.",
+        ));
+    }
     let seal = |index: usize, line: &Line| {
         let field = reference_field(line.number);
         let said = line.reference.clone();
@@ -145,10 +153,10 @@ fn items(
     };
     let item = |(index, pairing): (usize, &Pairing)| Item {
         result: pairing.result,
-        line: pairing.line.map(|line| seal(index, &lines[line])),
+        line: pairing.line.map(|line| seal(index, &statement.lines[line])),
         movement: pairing.movement.map(|movement| movements[movement].movement.clone()),
     };
-    pairings.iter().enumerate().map(item).collect()
+    Ok(pairings.iter().enumerate().map(item).collect())
 }
 
 fn too_many(detail: &'static str) -> ApiError {

@@ -72,22 +72,22 @@ impl Found {
         Some(())
     }
 
-    /// Takes the lines of an entry: its transactions, if each has an amount of its own, else itself.
+    /// Takes the lines of an entry: its transactions, if they make up the whole of it, else itself.
     fn take_entry(&mut self, booked: &Booked<'_>, errors: &mut Errors) -> Option<()> {
         let transactions: Vec<&Element> =
             booked.entry.all("NtryDtls").flat_map(|details| details.all("TxDtls")).collect();
-        let amounts: Option<Vec<_>> = transactions.iter().map(|of| own_amount(of)).collect();
-        match (transactions.as_slice(), amounts) {
-            ([_, _, ..], Some(amounts)) => {
-                for (transaction, amount) in transactions.iter().zip(amounts) {
-                    let Some(amount) = booked.place.money(amount, errors) else { continue };
-                    let direction = transaction.text_at(&["CdtDbtInd"]).and_then(direction);
-                    let part = Booked { amount, direction: direction.unwrap_or(booked.direction), ..*booked };
-                    self.push(&part, Some(transaction), errors)?;
+        match transactions.as_slice() {
+            [] => self.push(booked, None, errors)?,
+            [only] => self.push(booked, Some(only), errors)?,
+            several => {
+                let parts: Option<Vec<_>> = several.iter().map(|of| booked.part(of, errors)).collect();
+                let Some(parts) = parts.filter(|parts| booked.is_made_up_of(parts)) else {
+                    return self.push(booked, None, errors);
+                };
+                for (part, transaction) in parts.iter().zip(several) {
+                    self.push(part, Some(transaction), errors)?;
                 }
             }
-            ([only], _) => self.push(booked, Some(only), errors)?,
-            _ => self.push(booked, None, errors)?,
         }
         Some(())
     }
@@ -187,6 +187,26 @@ impl<'a> Booked<'a> {
         let date = date.and_then(|date| errors.check(date, || place.of("BookgDt")));
         Some(Self { entry, place, date: date?, direction: way?, amount: amount? })
     }
+
+    /// Reads one of several transactions in it; `None` if that has no amount of its own, or a wrong one.
+    fn part(&self, transaction: &Element, errors: &mut Errors) -> Option<Self> {
+        let amount = self.place.money(own_amount(transaction)?, errors)?;
+        let direction = transaction.text_at(&["CdtDbtInd"]).and_then(direction);
+        Some(Self { amount, direction: direction.unwrap_or(self.direction), ..*self })
+    }
+
+    /// Tells whether parts come to the same: banks also net charges, or name what was paid in other currencies.
+    fn is_made_up_of(&self, parts: &[Self]) -> bool {
+        let sum: i128 = parts.iter().map(Self::signed).sum();
+        sum == self.signed() && parts.iter().all(|part| part.amount.currency == self.amount.currency)
+    }
+
+    fn signed(&self) -> i128 {
+        match self.direction {
+            Direction::In => self.amount.amount.into(),
+            Direction::Out => -i128::from(self.amount.amount),
+        }
+    }
 }
 
 fn direction(indicator: &str) -> Option<Direction> {
@@ -226,7 +246,7 @@ fn period(statement: &Element, number: usize, errors: &mut Errors) -> Option<(Da
     Some((from, if is_midnight && to > from { to.minus(1) } else { to }))
 }
 
-/// Finds the amount that a transaction of several has by itself, in the account's currency.
+/// Finds the amount that a transaction of several has by itself.
 fn own_amount(transaction: &Element) -> Option<&Element> {
     transaction.find(&["Amt"]).or_else(|| transaction.find(&["AmtDtls", "TxAmt", "Amt"]))
 }
@@ -395,6 +415,12 @@ mod tests {
         // Nothing is made up where one has no amount of its own.
         let unknown = details(&[part("<Amt Ccy='EUR'>10.00</Amt>", ""), part("", "")].concat());
         assert_eq!(lines(&entry(&unknown)), ["2026-11-24 in 12.34 EUR"]);
+        // Nor where a charge was netted, or the parts are in other currencies.
+        let netted = [part("<Amt Ccy='EUR'>10.00</Amt>", ""), part("<Amt Ccy='EUR'>2.00</Amt>", "")];
+        let abroad = [part("<Amt Ccy='USD'>10.00</Amt>", ""), part("<Amt Ccy='USD'>2.34</Amt>", "")];
+        for parts in [netted, abroad] {
+            assert_eq!(lines(&entry(&details(&parts.concat()))), ["2026-11-24 in 12.34 EUR"]);
+        }
         // The amount of the only one may be what the payer was asked for, in another currency.
         let single = details(&part("<AmtDtls><TxAmt><Amt Ccy='USD'>13.00</Amt></TxAmt></AmtDtls>", ""));
         assert_eq!(lines(&entry(&single)), ["2026-11-24 in 12.34 EUR"]);

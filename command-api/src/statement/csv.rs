@@ -14,6 +14,9 @@ use super::{Errors, Wrong, day, minor_units, reference};
 /// The columns, all of which must be there.
 const COLUMNS: [&str; 4] = ["date", "reference", "amount", "currency"];
 
+/// How many columns of a header are looked at: of five, one is wrong.
+const HEADER_MAX: usize = 20;
+
 pub(super) fn read(text: &str, errors: &mut Errors) -> Option<Statement> {
     let mut reader =
         ReaderBuilder::new().flexible(true).has_headers(false).trim(Trim::All).from_reader(text.as_bytes());
@@ -83,7 +86,7 @@ impl<'a> Place<'a> {
 /// Finds each column's place in the header.
 fn columns(header: &StringRecord, errors: &mut Errors) -> Option<[usize; 4]> {
     let before = errors.0.len();
-    for (place, name) in header.iter().enumerate() {
+    for (place, name) in header.iter().enumerate().take(HEADER_MAX) {
         let pointer = || format!("/header/{}", place + 1);
         if !COLUMNS.contains(&name) {
             let detail =

@@ -56,7 +56,13 @@ impl Ledger {
         let wanted = format!("{} to {}", days.start(), days.end());
         desk.check.holds(days.contains(&effective_date), "effective_date", wanted, effective_date);
         data.object("reason")?;
-        let reason = desk.open(event, data, ("reason", Form::Text), event.stream)?;
+        // What is written about a client is sealed with the client's key.
+        let subject = match reversed.stream {
+            StreamId::Client(_) => reversed.stream,
+            StreamId::Payment(_) => StreamId::Client(reversed.data().id("client_id")?),
+            _ => event.stream,
+        };
+        let reason = desk.open(event, data, ("reason", Form::Text), subject)?;
         self.check_correctable(&reversed, desk)?;
         let (reverses, requested_by) = (reversed.id, event.actor.clone());
         let correction = Correction { reverses, effective_date, reason, requested_by, approved_by: None };

@@ -28,6 +28,9 @@ const MOVEMENTS: [(&str, &str); 5] = [
 /// How an item can come out, in the order in which a run lists them.
 const RESULTS: [&str; 5] = ["missing_here", "missing_there", "amount_differs", "duplicate", "matched"];
 
+/// How many days a line and its movement may be apart.
+const DAYS_APART: u64 = 5;
+
 /// The place of what came out well among them.
 const MATCHED: usize = 4;
 
@@ -258,13 +261,16 @@ impl Run {
 /// A line, as far as it is compared.
 struct Line {
     number: u64,
+    day: NaiveDate,
     direction: &'static str,
     money: Money,
 }
 
 impl Line {
     fn is_like(&self, moved: &Movement) -> bool {
-        self.direction == moved.direction && self.money.currency == moved.money.currency
+        self.direction == moved.direction
+            && self.money.currency == moved.money.currency
+            && (self.day - moved.day).num_days().unsigned_abs() <= DAYS_APART
     }
 }
 
@@ -277,7 +283,7 @@ fn read_line(
     let names: &[&str] = &["number", "date", "direction", "amount", "reference"];
     let line = item.object("line")?.exactly("line", &[names])?;
     let number = line.number("number")?;
-    line.day("date")?;
+    let day = line.day("date")?;
     let direction = line.text("direction")?;
     let direction = ["in", "out"].into_iter().find(|known| *known == direction);
     let direction = direction.ok_or(Malformed::new("direction", "in or out"))?;
@@ -288,7 +294,7 @@ fn read_line(
         said.line =
             desk.vault.open_box(&sealed, (event.id, &field), Form::Text, event.stream, &mut desk.check);
     }
-    Ok(Line { number, direction, money })
+    Ok(Line { number, day, direction, money })
 }
 
 /// Reads a movement, and compares it with the log's; returns its position, and what the log says.

@@ -1,6 +1,7 @@
 //! Lives in which something was noted by mistake, and corrected.
 
 use super::*;
+use ledger_core::event::Event;
 use ledger_core::time::Day;
 
 /// The types that only a corrected life holds.
@@ -15,8 +16,13 @@ impl Life {
 
     /// Asks for the correction of an event, for a day.
     pub(super) fn request(&self, id: CorrectionId, of: &Value, effective_date: Day) -> Command {
-        let reason = self.seal(StreamId::Correction(id), "reason");
         let reversed = Box::new(Envelope::parse(&of.to_string()).unwrap());
+        let subject = match (reversed.stream_id(), reversed.event()) {
+            (StreamId::Client(_), _) => reversed.stream_id(),
+            (_, Event::PaymentDisputeLost(lost)) => StreamId::Client(lost.client_id),
+            _ => StreamId::Correction(id),
+        };
+        let reason = self.seal(subject, "reason");
         Command::RequestCorrection(RequestCorrection { id, reversed, effective_date, reason })
     }
 
