@@ -14,6 +14,7 @@ use ledger_core::event::{DecodeError, Reversed};
 use ledger_core::ids::EventId;
 use ledger_core::personal::{Reason, Reference, Sealed, SecretKey};
 use ledger_core::reconciliation::item::reference_field;
+use ledger_core::reconciliation::movement::Expected;
 use ledger_core::{Envelope, Event, LeafHash};
 use serde_json::{Value, json};
 
@@ -278,6 +279,30 @@ fn a_statements_lines_open_each_by_itself_and_movements_as_in_their_own_events()
     let deposited = Envelope::parse(&fixture("client.deposited.v1.json")).unwrap();
     let Event::ClientDeposited(moved) = deposited.event() else { panic!() };
     assert_eq!((deposit.event_id, moved.reference.as_ref()), (deposited.draft.event_id, Some(sealed)));
+}
+
+#[test]
+fn a_run_has_the_names_that_are_stored() {
+    let stored = |name: &str| serde_json::from_str::<Value>(&fixture(name)).unwrap()["data"].clone();
+    let event = |name: &str| Envelope::parse(&fixture(name)).unwrap().draft.event;
+    let Event::ReconciliationRun(run) = event("reconciliation.run.v1.json") else { panic!() };
+    let data = stored("reconciliation.run.v1.json");
+    assert_eq!(
+        (json!(run.format.name()), json!(format!("{:?}", run.file_hash))),
+        (data["format"].clone(), data["file_hash"].clone())
+    );
+    let Event::ReconciliationItems(more) = event("reconciliation.items.v1.json") else { panic!() };
+    let data = stored("reconciliation.items.v1.json");
+    for (item, stored) in more.items.iter().zip(data["items"].as_array().unwrap()) {
+        assert_eq!(json!(item.result.name()), stored["result"]);
+        let direction = item.line.as_ref().map(|line| line.direction.name());
+        assert_eq!(json!(direction), stored["line"].get("direction").cloned().unwrap_or_default());
+    }
+    // A payout is known by its id, which the bank is given, and by what the merchant calls it.
+    let movements = more.items.into_iter().filter_map(|item| item.movement);
+    let payout = movements.into_iter().find(|movement| movement.kind.name() == "payout.paid").unwrap();
+    let id = payout.stream_id.to_string();
+    assert_eq!(Expected::of(payout, Some("week 48".to_owned())).references, [id, "week 48".to_owned()]);
 }
 
 #[test]
