@@ -341,7 +341,10 @@ async fn a_read_model_is_rebuilt_under_load_and_put_right() {
     assert_eq!(said.matches("equal to the old one in all").count(), READ_MODELS, "{said}");
 
     let mut owner = PgConnection::connect(&cast.deployment.database_url).await.unwrap();
-    owner.execute("UPDATE client_account_2.client_balances SET available = available + 1").await.unwrap();
+    // Between two of the projector's transactions: one under way would write over it what it has read before.
+    let tamper = "BEGIN; SELECT FROM projections WHERE name = 'client-account' FOR UPDATE;
+                  UPDATE client_account_2.client_balances SET available = available + 1; COMMIT";
+    owner.execute(tamper).await.unwrap();
     let said = cast.rebuild_all();
     assert!(said.contains("client-account: generation 3"), "{said}");
     assert!(said.contains("the old one was wrong in client_balances"), "{said}");
