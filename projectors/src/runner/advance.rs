@@ -1,0 +1,240 @@
+//! One step of a group: the next chunk, folded and committed with the checkpoints, or why not.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use event_store::StoreError;
+use event_store::error::is_transient;
+use event_store::reader::Checkpoint;
+use metrics::{counter, histogram};
+
+use super::{Members, NEAR_EVENTS, Runner};
+use crate::checkpoint;
+use crate::chunk::{self, Chunk, ChunkError, Source};
+use crate::generation::Generation;
+use crate::inbox::Inbox;
+use crate::parked::{self, Queue};
+use crate::projection::ApplyError;
+use crate::running::Running;
+
+/// How long a transaction may take before it is given up.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
+
+impl Runner {
+    /// Folds the next chunk into a group at one checkpoint; tells whether it went on, or might at once.
+    pub(super) async fn advance(
+        &self,
+        mut group: Members<'_, '_>,
+        source: Source,
+        inbox: &mut Inbox,
+        head: u64,
+    ) -> bool {
+        let Some((from, limit)) = start_of(&group) else { return false };
+        let chunk = self.next(from, limit, source, inbox, head);
+        let step = async { self.step(&mut group, from, chunk.await?).await };
+        let step = tokio::time::timeout(TRANSACTION_LIMIT, step).await;
+        match step.unwrap_or(Err(Failure::TimedOut)) {
+            Ok(Step { to, took, events }) => {
+                if events > 0 {
+                    group.iter_mut().for_each(|one| one.moved(to, limit, events, took));
+                }
+                events > 0
+            }
+            Err(Failure::Moved) => {
+                group.iter_mut().for_each(|one| one.checkpoint = None);
+                false
+            }
+            Err(Failure::Ghost) => {
+                inbox.disprove(from);
+                true
+            }
+            Err(Failure::Stop(reason)) => {
+                for one in group {
+                    self.stop(one, from, &reason).await;
+                }
+                false
+            }
+            Err(Failure::Apply { member, error }) => {
+                let was_alone = group.len() == 1;
+                if let Some(one) = group.get_mut(member) {
+                    one.step_aside(&error);
+                    if was_alone || error.is_transient() {
+                        one.wait();
+                    }
+                }
+                !was_alone
+            }
+            Err(Failure::Commit(error)) if group.len() > 1 && !is_transient(&error) => {
+                let error = ApplyError::from(error);
+                group.iter_mut().for_each(|one| one.step_aside(&error));
+                true
+            }
+            Err(failure) => {
+                tracing::warn!(error = &failure as &dyn Error, position = from.position, "projections wait");
+                for one in group {
+                    one.wait();
+                }
+                false
+            }
+        }
+    }
+
+    /// Returns the next chunk behind a checkpoint.
+    async fn next(
+        &self,
+        from: Checkpoint,
+        limit: u32,
+        source: Source,
+        inbox: &Inbox,
+        head: u64,
+    ) -> Result<Chunk, ChunkError> {
+        match source {
+            Source::Broker => chunk::brought(&self.vault, inbox.behind(from, limit), head).await,
+            Source::Log => {
+                // No further than to what the broker has brought.
+                let hole = inbox.next_beyond(from).map_or(u64::MAX, |next| next - 1 - from.position);
+                let limit = limit.min(u32::try_from(hole).unwrap_or(u32::MAX));
+                chunk::read_behind(&self.log, &self.vault, from, limit).await
+            }
+        }
+    }
+
+    /// Applies a chunk to a group.
+    async fn step(
+        &self,
+        group: &mut [&mut Running<'_>],
+        from: Checkpoint,
+        chunk: Chunk,
+    ) -> Result<Step, Failure> {
+        let generations: Vec<Generation> = group.iter().map(|one| one.generation).collect();
+        // Said before it is applied, so that one that does not get on does not say that it is live.
+        let near = chunk.behind <= NEAR_EVENTS;
+        if group.iter().any(|one| one.settled != Some(near)) {
+            checkpoint::mark(&self.read, &generations, from, near).await.map_err(Failure::Read)?;
+            group.iter_mut().for_each(|one| one.settled = Some(near));
+        }
+        let Some(last) = chunk.events.last() else {
+            return Ok(Step { to: from, took: Duration::ZERO, events: 0 });
+        };
+        let to = Checkpoint::on(&last.entry);
+        let started = Instant::now();
+        self.apply(group, &generations, from, to, &chunk).await?;
+        let (took, events) = (started.elapsed(), u32::try_from(chunk.events.len()).unwrap_or(u32::MAX));
+        histogram!("quittance_projection_batch_events").record(events);
+        histogram!("quittance_projection_apply_seconds").record(took);
+        let fills_hole = self.fills_hole(chunk.source);
+        for Generation { name, .. } in generations {
+            counter!("quittance_projection_events_total", "projection" => name).increment(events.into());
+            counter!("quittance_projection_holes_filled_total", "projection" => name)
+                .increment(fills_hole.into());
+        }
+        Ok(Step { to, took, events })
+    }
+
+    /// Applies events to generations at one checkpoint, in one transaction.
+    async fn apply(
+        &self,
+        group: &[&mut Running<'_>],
+        generations: &[Generation],
+        from: Checkpoint,
+        to: Checkpoint,
+        chunk: &Chunk,
+    ) -> Result<(), Failure> {
+        let mut work = checkpoint::begin(&self.read).await.map_err(Failure::Read)?;
+        let moving = checkpoint::advance(&mut work, generations, from, to, self.fills_hole(chunk.source));
+        match moving.await {
+            Ok(true) => {}
+            Ok(false) => return Err(Failure::Moved),
+            // Another process is at it.
+            Err(error) if is_lock_timeout(&error) && group.iter().all(|one| !one.is_ours) => {
+                return Err(Failure::Moved);
+            }
+            Err(error) => return Err(Failure::Read(error)),
+        }
+        let mut halted = parked::halted(&mut work, generations).await.map_err(Failure::Read)?;
+        for (member, one) in group.iter().enumerate() {
+            let queue = Queue::of(halted.remove(&one.generation).unwrap_or_default());
+            let applied = if group.len() == 1 {
+                one.apply_alone(&mut work, queue, &chunk.events).await
+            } else {
+                one.apply_together(&mut work, queue, &chunk.events).await
+            };
+            applied.map_err(|error| Failure::Apply { member, error })?;
+        }
+        self.compare(from, to, chunk).await?;
+        work.commit().await.map_err(Failure::Commit)
+    }
+
+    /// Lets no ghost of a lost history in: the log may have been restored to an older copy meanwhile, and
+    /// the broker may bring anything.
+    async fn compare(&self, from: Checkpoint, to: Checkpoint, chunk: &Chunk) -> Result<(), Failure> {
+        let is_there = match chunk.source {
+            Source::Broker => self.log.has(from, chunk.events.iter().map(|event| &event.entry)).await,
+            Source::Log => self.log.leaf_hash(to.position).await.map(|there| there == Some(to.leaf_hash)),
+        };
+        if is_there.map_err(Failure::Log)? { Ok(()) } else { Err(Failure::Ghost) }
+    }
+
+    /// Tells whether events from there should have come from the broker.
+    fn fills_hole(&self, source: Source) -> bool {
+        source == Source::Log && self.broker.carries_events()
+    }
+}
+
+/// What one transaction did.
+struct Step {
+    to: Checkpoint,
+    took: Duration,
+    events: u32,
+}
+
+/// Why a chunk was not applied.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Another process has moved a checkpoint.
+    #[error("checkpoint was moved by another process")]
+    Moved,
+    /// The log does not have the events, or not any more.
+    #[error("log does not have the events")]
+    Ghost,
+    /// Going on would be wrong.
+    #[error("{0}")]
+    Stop(String),
+    /// One of the group refused.
+    #[error("a projection failed")]
+    Apply {
+        member: usize,
+        #[source]
+        error: ApplyError,
+    },
+    /// The transaction could not be committed, or it is not known whether it was.
+    #[error("commit failed")]
+    Commit(#[source] sqlx::Error),
+    #[error("read models are away")]
+    Read(#[source] sqlx::Error),
+    #[error("log is away")]
+    Log(#[source] StoreError),
+    #[error("databases did not answer within {TRANSACTION_LIMIT:?}")]
+    TimedOut,
+}
+
+impl From<ChunkError> for Failure {
+    fn from(error: ChunkError) -> Self {
+        match error {
+            ChunkError::Ghost => Self::Ghost,
+            ChunkError::Unreadable(cause) => Self::Stop(cause.to_string()),
+            ChunkError::Away(cause) => Self::Log(cause),
+        }
+    }
+}
+
+/// Returns where a group stands, and how many events it may take.
+fn start_of(group: &[&mut Running<'_>]) -> Option<(Checkpoint, u32)> {
+    let from = group.first()?.checkpoint?;
+    Some((from, group.iter().map(|one| one.limit).min()?))
+}
+
+/// Tells whether a lock was not to be had in time.
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
+}

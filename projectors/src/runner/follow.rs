@@ -1,0 +1,137 @@
+//! The runner's loop: from what has come in to the groups that go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use event_store::reader::Checkpoint;
+use event_store::tail::Tail;
+use tokio::sync::watch;
+
+use super::refresh::Refreshing;
+use super::{Members, PATIENCE, Runner, queue};
+use crate::chunk::Source;
+use crate::generation::Generation;
+use crate::inbox::Inbox;
+use crate::running::Running;
+
+/// How long a checkpoint may stand still behind the log before the log is read, whatever the broker does.
+const BROKER_PATIENCE: Duration = Duration::from_millis(50);
+/// The same where another process has moved it last.
+const IDLE_PATIENCE: Duration = Duration::from_millis(300);
+
+impl Runner {
+    /// Follows the log, for ever.
+    pub(super) async fn follow(&self) {
+        let (queues, wanted) = watch::channel(BTreeSet::new());
+        let mut deliveries = self.broker.subscribe(wanted);
+        let mut tail = Tail::new(self.log_pool.clone());
+        let mut inbox = Inbox::default();
+        let mut running = Vec::new();
+        let mut refreshing = Refreshing::default();
+        loop {
+            if refreshing.is_due(&running) {
+                let refreshed = self.refresh(&mut running, &queues, &mut inbox).await;
+                refreshing.note(refreshed);
+                self.tell(&running).await;
+            }
+            while let Ok(delivery) = deliveries.try_recv() {
+                inbox.take_in(delivery);
+            }
+            let head = self.look_at_head(&mut running, &mut inbox).await;
+            let mut progress = false;
+            for (source, group) in self.groups(&mut running, &inbox) {
+                progress |= self.advance(group, source, &mut inbox, head).await;
+            }
+            settle(&running, &mut inbox);
+            if !progress {
+                tokio::select! {
+                    Some(delivery) = deliveries.recv() => inbox.take_in(delivery),
+                    () = self.wait(&mut tail) => {}
+                }
+            }
+        }
+    }
+
+    /// Finds out where the log ends and who does not stand there. Who reads the log at any news finds that
+    /// out by itself.
+    async fn look_at_head(&self, running: &mut [Running<'_>], inbox: &mut Inbox) -> u64 {
+        if running.iter().all(|one| self.patience(one).is_zero()) {
+            return 0;
+        }
+        // A log that is away is met, and told of, by whoever reads it.
+        let Ok(head) = self.log.head().await else { return 0 };
+        running.iter_mut().for_each(|one| one.note_head(head.into()));
+        inbox.disprove_beyond(head.position);
+        head.position
+    }
+
+    /// Returns how long a generation may stand behind the log before the log is read.
+    fn patience(&self, one: &Running<'_>) -> Duration {
+        if !one.is_ours {
+            IDLE_PATIENCE
+        } else if self.broker.carries_events() {
+            BROKER_PATIENCE
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Waits for the log to grow, or for the broker's time to be over.
+    async fn wait(&self, tail: &mut Tail) {
+        if self.broker.carries_events() {
+            // The broker brings news: to hear of each commit twice helps nobody.
+            tokio::time::sleep(BROKER_PATIENCE / 2).await;
+        } else {
+            tail.wait(PATIENCE).await;
+        }
+    }
+
+    /// Puts generations together that stand at one checkpoint and have events to apply, or may have; those
+    /// furthest behind come first.
+    fn groups<'r, 'a>(
+        &self,
+        running: &'r mut [Running<'a>],
+        inbox: &Inbox,
+    ) -> Vec<(Source, Members<'r, 'a>)> {
+        let mut groups: BTreeMap<(Checkpoint, Option<Generation>), (Source, Members<'r, 'a>)> =
+            BTreeMap::new();
+        for one in running {
+            let Some(at) = one.ready() else { continue };
+            let Some(source) = self.source(one, at, inbox) else { continue };
+            let alone = one.alone.then_some(one.generation);
+            groups.entry((at, alone)).or_insert_with(|| (source, Vec::new())).1.push(one);
+        }
+        groups.into_values().collect()
+    }
+
+    /// Says where a generation's next events come from; `None` if it waits for the broker or another
+    /// process to bring it on.
+    ///
+    /// Of several processes, the one that consumes a read model's queue is the one to apply what it brings;
+    /// it may also use what its other queues have brought first.
+    fn source(&self, one: &Running<'_>, at: Checkpoint, inbox: &Inbox) -> Option<Source> {
+        let patience = self.patience(one);
+        let is_its_turn = one.is_ours || inbox.has_brought(&queue(one.generation), at.position);
+        if is_its_turn && inbox.has_next(at) {
+            Some(Source::Broker)
+        } else if patience.is_zero()
+            || (is_its_turn && inbox.next_beyond(at).is_some())
+            || one.behind_since.is_some_and(|since| since.elapsed() >= patience)
+        {
+            Some(Source::Log)
+        } else {
+            None
+        }
+    }
+}
+
+/// Lets go of what is committed, and of nothing else.
+fn settle(running: &[Running<'_>], inbox: &mut Inbox) {
+    for one in running {
+        if let Some(at) = one.checkpoint {
+            inbox.settle(&queue(one.generation), at.position);
+        }
+    }
+    let applied = running.iter().filter_map(|one| Some(one.ready()?.position)).min();
+    inbox.forget(applied.unwrap_or(0));
+}
