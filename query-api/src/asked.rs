@@ -74,6 +74,11 @@ impl Asked {
         }
     }
 
+    /// Tells whether the caller reads what people wrote: all but analysts.
+    pub(crate) fn sees_words(&self) -> bool {
+        self.principal.role != Role::Analyst
+    }
+
     /// Tells whether the caller would rather have this media type than JSON: the first of the two that the
     /// Accept header names.
     pub(crate) fn prefers(&self, media_type: &str) -> bool {

@@ -13,6 +13,7 @@ mod moment;
 pub mod program;
 mod read_model;
 mod routes;
+mod rows;
 mod service;
 mod watcher;
 

@@ -1,6 +1,7 @@
 //! Clients: who they are, their cards, what they have.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
@@ -16,7 +17,7 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use super::cards::Card;
-use super::{PageParameters, READERS, push_page};
+use super::{PageParameters, READERS};
 use crate::accounts::{Balances, CLIENTS, Totals, total};
 use crate::answer::{json, moment};
 use crate::asked::{Asked, id};
@@ -77,9 +78,10 @@ type ClientRow =
     (String, Option<String>, Option<String>, Option<String>, String, DateTime<Utc>, DateTime<Utc>, i64);
 
 impl Client {
-    fn of(row: ClientRow, with_person: bool) -> Result<Self, ApiError> {
+    fn of(row: ClientRow, asked: &Asked) -> Result<Self, ApiError> {
         let (id, name, email, metadata, status, created_at, updated_at, position) = row;
         let metadata = json(metadata.as_deref())?;
+        let with_person = asked.principal.role == Role::Operator;
         Ok(Self {
             id,
             person: with_person.then_some(Person { name, email, metadata }),
@@ -101,9 +103,8 @@ impl Client {
 pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
     let (page, wanted) = asked.read(ROLES, Page::<ClientId>::read)?;
     let mut snapshot = api.snapshot(Model::ClientAccount, &[], wanted).await?;
-    let mut query = select();
-    push_page(&mut query, &page, &snapshot, "id");
-    let clients = fetch(&mut snapshot, &mut query, &asked).await?;
+    let mut clients = snapshot.page(select(), &page, "id", |row| Client::of(row, &asked)).await?;
+    add_cards_and_balances(&mut snapshot, &mut clients).await?;
     asked.answer(snapshot.position, &List::of(clients, &page, |client| client.id.clone()))
 }
 
@@ -120,10 +121,9 @@ pub(crate) async fn show(
     let ((), wanted) = asked.read(ROLES, |_| ())?;
     let client = id::<ClientId>(&client)?.to_string();
     let mut snapshot = api.snapshot(Model::ClientAccount, &[&client], wanted).await?;
-    let mut query = select();
-    query.push(" AND id = ").push_bind(client);
-    let clients = fetch(&mut snapshot, &mut query, &asked).await?;
-    asked.answer(snapshot.position, clients.first().ok_or(ApiError::NotFound)?)
+    let mut client = snapshot.find(select(), &client, |row| Client::of(row, &asked)).await?;
+    add_cards_and_balances(&mut snapshot, slice::from_mut(&mut client)).await?;
+    asked.answer(snapshot.position, &client)
 }
 
 /// Shows what a client has, now or at a past moment.
@@ -154,16 +154,8 @@ fn select() -> QueryBuilder<Postgres> {
     )
 }
 
-/// Reads clients, then the cards and balances of all of them.
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-    asked: &Asked,
-) -> Result<Vec<Client>, ApiError> {
-    let with_person = asked.principal.role == Role::Operator;
-    let rows: Vec<ClientRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    let mut clients =
-        rows.into_iter().map(|row| Client::of(row, with_person)).collect::<Result<Vec<_>, _>>()?;
+/// Reads the cards and balances of clients that are to be shown.
+async fn add_cards_and_balances(snapshot: &mut Snapshot, clients: &mut [Client]) -> Result<(), ApiError> {
     let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
 
     let mut cards: BTreeMap<String, Vec<Card>> = BTreeMap::new();
@@ -182,9 +174,9 @@ async fn fetch(
         let posted = available.saturating_add(held);
         balances.entry(client).or_default().push(ClientBalance { currency, posted, held, available });
     }
-    for client in &mut clients {
+    for client in clients {
         client.cards = cards.remove(&client.id).unwrap_or_default();
         client.balances = balances.remove(&client.id).unwrap_or_default();
     }
-    Ok(clients)
+    Ok(())
 }

@@ -4,7 +4,6 @@ use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
 use ledger_core::ids::{CorrectionId, EventId};
 use ledger_core::{Currency, Money, Timestamp};
 use serde::Serialize;
@@ -12,10 +11,10 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PageParameters, READERS, push_equal, push_page, status};
+use super::{PageParameters, READERS, push_equal, status};
 use crate::answer::{MoneySchema, moment};
 use crate::asked::{Asked, id};
-use crate::read_model::{Model, Snapshot};
+use crate::read_model::Model;
 use crate::service::QueryApi;
 
 /// Every status that a correction can have.
@@ -83,7 +82,7 @@ struct CorrectionRow {
 }
 
 impl Correction {
-    fn of(row: CorrectionRow, with_words: bool) -> Result<Self, ApiError> {
+    fn of(row: CorrectionRow, asked: &Asked) -> Result<Self, ApiError> {
         let currency = Currency::try_from(row.currency).map_err(ApiError::internal)?;
         Ok(Self {
             id: row.id,
@@ -94,7 +93,7 @@ impl Correction {
             reverses_stream: row.reverses_stream,
             amount: Money::new(row.amount, currency),
             effective_date: row.effective_date,
-            words: with_words.then_some(Words { reason: row.reason }),
+            words: asked.sees_words().then_some(Words { reason: row.reason }),
             requested_by: row.requested_by,
             approved_by: row.approved_by,
             created_at: moment(row.created_at),
@@ -131,8 +130,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let mut snapshot = api.snapshot(Model::Correction, &[], wanted).await?;
     let mut query = select();
     push_equal(&mut query, wanted_values);
-    push_page(&mut query, &page, &snapshot, "id");
-    let corrections = fetch(&mut snapshot, &mut query, &asked).await?;
+    let corrections = snapshot.page(query, &page, "id", |row| Correction::of(row, &asked)).await?;
     asked.answer(snapshot.position, &List::of(corrections, &page, |correction| correction.id.clone()))
 }
 
@@ -149,9 +147,7 @@ pub(crate) async fn show(
     let ((), wanted) = asked.read(READERS, |_| ())?;
     let correction = id::<CorrectionId>(&correction)?.to_string();
     let mut snapshot = api.snapshot(Model::Correction, &[&correction], wanted).await?;
-    let mut query = select();
-    push_equal(&mut query, [("id", Some(correction))]);
-    let correction = fetch(&mut snapshot, &mut query, &asked).await?.pop().ok_or(ApiError::NotFound)?;
+    let correction = snapshot.find(select(), &correction, |row| Correction::of(row, &asked)).await?;
     asked.answer(snapshot.position, &correction)
 }
 
@@ -161,14 +157,4 @@ fn select() -> QueryBuilder<Postgres> {
                 effective_date, reason, requested_by, approved_by, created_at, updated_at, position
          FROM corrections WHERE true",
     )
-}
-
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-    asked: &Asked,
-) -> Result<Vec<Correction>, ApiError> {
-    let with_words = asked.principal.role != Role::Analyst;
-    let rows: Vec<CorrectionRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(|row| Correction::of(row, with_words)).collect()
 }

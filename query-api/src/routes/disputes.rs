@@ -4,7 +4,6 @@ use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
 use ledger_core::ids::{DisputeId, MerchantId, PaymentId};
 use ledger_core::{Currency, Money, Timestamp};
 use serde::Serialize;
@@ -12,10 +11,10 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PageParameters, READERS_AND_MERCHANT, push_equal, push_page, status};
+use super::{PageParameters, READERS_AND_MERCHANT, push_equal, status};
 use crate::answer::{MoneySchema, moment};
 use crate::asked::{Asked, id};
-use crate::read_model::{Model, Snapshot};
+use crate::read_model::Model;
 use crate::service::QueryApi;
 
 /// Every status that a dispute can have.
@@ -74,7 +73,7 @@ struct DisputeRow {
 }
 
 impl Dispute {
-    fn of(row: DisputeRow, with_words: bool) -> Result<Self, ApiError> {
+    fn of(row: DisputeRow, asked: &Asked) -> Result<Self, ApiError> {
         let currency = Currency::try_from(row.currency).map_err(ApiError::internal)?;
         Ok(Self {
             id: row.id,
@@ -83,7 +82,7 @@ impl Dispute {
             amount: Money::new(row.amount, currency),
             status: row.status,
             respond_by: moment(row.respond_by),
-            words: with_words.then_some(Words { reason: row.reason, evidence: row.evidence }),
+            words: asked.sees_words().then_some(Words { reason: row.reason, evidence: row.evidence }),
             reopened: row.reopened,
             created_at: moment(row.created_at),
             updated_at: moment(row.updated_at),
@@ -124,8 +123,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
             ("status", status.map(str::to_owned)),
         ],
     );
-    push_page(&mut query, &page, &snapshot, "payment_id");
-    let disputes = fetch(&mut snapshot, &mut query, &asked).await?;
+    let disputes = snapshot.page(query, &page, "payment_id", |row| Dispute::of(row, &asked)).await?;
     asked.answer(snapshot.position, &List::of(disputes, &page, |dispute| dispute.id.clone()))
 }
 
@@ -140,11 +138,9 @@ pub(crate) async fn show(
     asked: Asked,
 ) -> Result<Response, ApiError> {
     let ((), wanted) = asked.read(READERS_AND_MERCHANT, |_| ())?;
-    let dispute: DisputeId = id(&dispute)?;
+    let dispute = id::<DisputeId>(&dispute)?.to_string();
     let mut snapshot = api.snapshot(Model::Payment, &[], wanted).await?;
-    let mut query = select();
-    push_equal(&mut query, [("id", Some(dispute.to_string()))]);
-    let dispute = fetch(&mut snapshot, &mut query, &asked).await?.pop().ok_or(ApiError::NotFound)?;
+    let dispute = snapshot.find(select(), &dispute, |row| Dispute::of(row, &asked)).await?;
     asked.own(&dispute.merchant_id)?;
     snapshot.refuse_parked(&dispute.payment_id).await?;
     asked.answer(snapshot.position, &dispute)
@@ -156,14 +152,4 @@ fn select() -> QueryBuilder<Postgres> {
                 created_at, updated_at, position
          FROM disputes WHERE true",
     )
-}
-
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-    asked: &Asked,
-) -> Result<Vec<Dispute>, ApiError> {
-    let with_words = asked.principal.role != Role::Analyst;
-    let rows: Vec<DisputeRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(|row| Dispute::of(row, with_words)).collect()
 }

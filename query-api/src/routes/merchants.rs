@@ -15,7 +15,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
-use super::{PageParameters, READERS_AND_MERCHANT, push_equal, push_page};
+use super::{PageParameters, READERS_AND_MERCHANT, push_equal};
 use crate::accounts::{Balances, MERCHANTS, Totals, total};
 use crate::answer::{MoneySchema, json, moment};
 use crate::asked::{Asked, id};
@@ -128,8 +128,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let mut snapshot = api.snapshot(Model::MerchantAccount, &[], wanted).await?;
     let mut query = select();
     push_equal(&mut query, [("id", asked.merchant().map(String::from))]);
-    push_page(&mut query, &page, &snapshot, "id");
-    let merchants = fetch(&mut snapshot, &mut query).await?;
+    let merchants = snapshot.page(query, &page, "id", Merchant::of).await?;
     asked.answer(snapshot.position, &List::of(merchants, &page, |merchant| merchant.id.clone()))
 }
 
@@ -147,10 +146,8 @@ pub(crate) async fn show(
     let merchant = id::<MerchantId>(&merchant)?.to_string();
     asked.own(&merchant)?;
     let mut snapshot = api.snapshot(Model::MerchantAccount, &[&merchant], wanted).await?;
-    let mut query = select();
-    query.push(" AND id = ").push_bind(merchant);
-    let merchants = fetch(&mut snapshot, &mut query).await?;
-    asked.answer(snapshot.position, merchants.first().ok_or(ApiError::NotFound)?)
+    let merchant = snapshot.find(select(), &merchant, Merchant::of).await?;
+    asked.answer(snapshot.position, &merchant)
 }
 
 /// Shows what a merchant has, now or at a past moment.
@@ -206,12 +203,4 @@ fn select() -> QueryBuilder<Postgres> {
     QueryBuilder::new(
         "SELECT id, name, status, settings, metadata, created_at, updated_at, position FROM merchants WHERE true",
     )
-}
-
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-) -> Result<Vec<Merchant>, ApiError> {
-    let rows: Vec<MerchantRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(Merchant::of).collect()
 }

@@ -18,12 +18,9 @@ mod projections;
 mod reconciliations;
 mod settlements;
 
-use std::fmt::Display;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use api_kit::fields::FieldCode;
-use api_kit::page::Page;
 use api_kit::problem::Problem;
 use api_kit::query_string::Parameters;
 use api_kit::service;
@@ -37,7 +34,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::MoneySchema;
-use crate::read_model::Snapshot;
 use crate::service::QueryApi;
 
 /// Everyone who reads figures of any client and merchant.
@@ -97,20 +93,6 @@ fn push_equal<const N: usize>(
             query.push(" AND ").push(column).push(" = ").push_bind(value);
         }
     }
-}
-
-/// Asks for a page of rows, newest first by their ids, without those whose keys stand still.
-fn push_page<K: Display + FromStr>(
-    query: &mut QueryBuilder<Postgres>,
-    page: &Page<K>,
-    snapshot: &Snapshot,
-    parked_by: &'static str,
-) {
-    if let Some(after) = &page.after {
-        query.push(" AND id < ").push_bind(after.to_string());
-    }
-    snapshot.push_not_parked(query, parked_by);
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
 }
 
 /// Assembles the service.

@@ -18,7 +18,7 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::events::envelopes;
-use super::{PageParameters, READERS_AND_MERCHANT, REFERENCE_MAX, currency, push_equal, push_page, status};
+use super::{PageParameters, READERS_AND_MERCHANT, REFERENCE_MAX, currency, push_equal, status};
 use crate::answer::{MoneySchema, at, json, moment};
 use crate::asked::{Asked, id};
 use crate::read_model::{Model, Snapshot};
@@ -318,8 +318,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let mut query = select();
     push_equal(&mut query, [("merchant_id", asked.merchant().map(String::from))]);
     filter.push(&mut query);
-    push_page(&mut query, &page, &snapshot, "id");
-    let payments = fetch(&mut snapshot, &mut query).await?;
+    let payments = snapshot.page(query, &page, "id", Payment::of).await?;
     asked.answer(snapshot.position, &List::of(payments, &page, |payment| payment.id.clone()))
 }
 
@@ -430,19 +429,9 @@ fn select() -> QueryBuilder<Postgres> {
     )
 }
 
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-) -> Result<Vec<Payment>, ApiError> {
-    let rows: Vec<PaymentRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(Payment::of).collect()
-}
-
 /// Finds a payment that the caller may see.
 async fn find(snapshot: &mut Snapshot, payment: PaymentId, asked: &Asked) -> Result<Payment, ApiError> {
-    let mut query = select();
-    query.push(" AND id = ").push_bind(payment.to_string());
-    let payment = fetch(snapshot, &mut query).await?.pop().ok_or(ApiError::NotFound)?;
+    let payment = snapshot.find(select(), &payment.to_string(), Payment::of).await?;
     asked.own(&payment.merchant_id)?;
     Ok(payment)
 }

@@ -4,7 +4,6 @@ use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
 use ledger_core::ids::{MerchantId, PayoutId};
 use ledger_core::{Currency, Money, Timestamp};
 use serde::Serialize;
@@ -12,10 +11,10 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PageParameters, READERS_AND_MERCHANT, REFERENCE_MAX, currency, push_equal, push_page, status};
+use super::{PageParameters, READERS_AND_MERCHANT, REFERENCE_MAX, currency, push_equal, status};
 use crate::answer::{MoneySchema, moment};
 use crate::asked::{Asked, id};
-use crate::read_model::{Model, Snapshot};
+use crate::read_model::Model;
 use crate::service::QueryApi;
 
 /// Every status that a payout can have.
@@ -65,7 +64,7 @@ struct PayoutRow {
 }
 
 impl Payout {
-    fn of(row: PayoutRow, with_words: bool) -> Result<Self, ApiError> {
+    fn of(row: PayoutRow, asked: &Asked) -> Result<Self, ApiError> {
         let currency = Currency::try_from(row.currency).map_err(ApiError::internal)?;
         Ok(Self {
             id: row.id,
@@ -73,7 +72,7 @@ impl Payout {
             amount: Money::new(row.amount, currency),
             status: row.status,
             reference: row.reference,
-            words: with_words.then_some(Words { reason: row.reason }),
+            words: asked.sees_words().then_some(Words { reason: row.reason }),
             created_at: moment(row.created_at),
             updated_at: moment(row.updated_at),
             position: row.position.unsigned_abs(),
@@ -113,8 +112,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let mut query = select();
     push_equal(&mut query, [("merchant_id", asked.merchant().map(String::from))]);
     push_equal(&mut query, wanted_values);
-    push_page(&mut query, &page, &snapshot, "id");
-    let payouts = fetch(&mut snapshot, &mut query, &asked).await?;
+    let payouts = snapshot.page(query, &page, "id", |row| Payout::of(row, &asked)).await?;
     asked.answer(snapshot.position, &List::of(payouts, &page, |payout| payout.id.clone()))
 }
 
@@ -131,9 +129,7 @@ pub(crate) async fn show(
     let ((), wanted) = asked.read(READERS_AND_MERCHANT, |_| ())?;
     let payout = id::<PayoutId>(&payout)?.to_string();
     let mut snapshot = api.snapshot(Model::Payout, &[&payout], wanted).await?;
-    let mut query = select();
-    push_equal(&mut query, [("id", Some(payout))]);
-    let payout = fetch(&mut snapshot, &mut query, &asked).await?.pop().ok_or(ApiError::NotFound)?;
+    let payout = snapshot.find(select(), &payout, |row| Payout::of(row, &asked)).await?;
     asked.own(&payout.merchant_id)?;
     asked.answer(snapshot.position, &payout)
 }
@@ -143,14 +139,4 @@ fn select() -> QueryBuilder<Postgres> {
         "SELECT id, merchant_id, currency, amount, status, reference, reason, created_at, updated_at, position
          FROM payouts WHERE true",
     )
-}
-
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-    asked: &Asked,
-) -> Result<Vec<Payout>, ApiError> {
-    let with_words = asked.principal.role != Role::Analyst;
-    let rows: Vec<PayoutRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(|row| Payout::of(row, with_words)).collect()
 }

@@ -7,7 +7,6 @@ use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger_core::api_key::Role;
 use ledger_core::ids::{ClientId, MalformedId, MerchantId, PayoutId, ReconciliationId};
 use ledger_core::{Currency, Money, Timestamp};
 use serde::Serialize;
@@ -16,10 +15,10 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PageParameters, READERS, push_equal, push_page};
+use super::{PageParameters, READERS, push_equal};
 use crate::answer::{MoneySchema, json, moment};
 use crate::asked::{Asked, id};
-use crate::read_model::{Model, Snapshot};
+use crate::read_model::Model;
 use crate::service::QueryApi;
 
 /// How many items a run shows by itself.
@@ -233,8 +232,9 @@ struct ItemRow {
 }
 
 impl ItemRow {
-    fn into_item(mut self, with_words: bool) -> Result<Item, ApiError> {
+    fn into_item(mut self, asked: &Asked) -> Result<Item, ApiError> {
         let place = Place { position: self.position, ordinal: self.ordinal };
+        let with_words = asked.sees_words();
         let (line, movement) = (self.line(with_words)?, self.movement(with_words)?);
         Ok(Item { result: self.result, line, movement, place })
     }
@@ -295,9 +295,7 @@ fn money(amount: Option<i64>, currency: Option<String>) -> Result<Money, ApiErro
 pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Response, ApiError> {
     let (page, wanted) = asked.read(READERS, Page::<ReconciliationId>::read)?;
     let mut snapshot = api.snapshot(Model::Reconciliation, &[], wanted).await?;
-    let mut query = select();
-    push_page(&mut query, &page, &snapshot, "id");
-    let runs = fetch(&mut snapshot, &mut query).await?;
+    let runs = snapshot.page(select(), &page, "id", Reconciliation::of).await?;
     asked.answer(snapshot.position, &List::of(runs, &page, |run| run.id.clone()))
 }
 
@@ -314,10 +312,10 @@ pub(crate) async fn show(
     let ((), wanted) = asked.read(READERS, |_| ())?;
     let run = id::<ReconciliationId>(&run)?.to_string();
     let mut snapshot = api.snapshot(Model::Reconciliation, &[&run], wanted).await?;
-    let reconciliation = find(&mut snapshot, &run).await?;
+    let reconciliation = snapshot.find(select(), &run, Reconciliation::of).await?;
     let mut query = select_items(&run);
     query.push(" ORDER BY position, ordinal LIMIT ").push_bind(SHOWN_ITEMS);
-    let items = fetch_items(&mut snapshot, &mut query, &asked).await?;
+    let items = snapshot.rows(&mut query, |row: ItemRow| row.into_item(&asked)).await?;
     asked.answer(snapshot.position, &Report { reconciliation, items })
 }
 
@@ -349,7 +347,7 @@ pub(crate) async fn items(
     })?;
     let run = id::<ReconciliationId>(&run)?.to_string();
     let mut snapshot = api.snapshot(Model::Reconciliation, &[&run], wanted).await?;
-    find(&mut snapshot, &run).await?;
+    snapshot.find(select(), &run, Reconciliation::of).await?;
     let mut query = select_items(&run);
     push_equal(&mut query, [("result", result.map(str::to_owned))]);
     if let Some(Place { position, ordinal }) = page.after {
@@ -357,7 +355,7 @@ pub(crate) async fn items(
         query.push(", ").push_bind(ordinal).push(")");
     }
     query.push(" ORDER BY position, ordinal LIMIT ").push_bind(page.rows());
-    let items = fetch_items(&mut snapshot, &mut query, &asked).await?;
+    let items = snapshot.rows(&mut query, |row: ItemRow| row.into_item(&asked)).await?;
     asked.answer(snapshot.position, &List::of(items, &page, |item| item.place))
 }
 
@@ -378,28 +376,4 @@ fn select_items(run: &str) -> QueryBuilder<Postgres> {
     );
     push_equal(&mut query, [("reconciliation_id", Some(run.to_owned()))]);
     query
-}
-
-async fn find(snapshot: &mut Snapshot, run: &str) -> Result<Reconciliation, ApiError> {
-    let mut query = select();
-    push_equal(&mut query, [("id", Some(run.to_owned()))]);
-    fetch(snapshot, &mut query).await?.pop().ok_or(ApiError::NotFound)
-}
-
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-) -> Result<Vec<Reconciliation>, ApiError> {
-    let rows: Vec<ReconciliationRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(Reconciliation::of).collect()
-}
-
-async fn fetch_items(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-    asked: &Asked,
-) -> Result<Vec<Item>, ApiError> {
-    let with_words = asked.principal.role != Role::Analyst;
-    let rows: Vec<ItemRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(|row| row.into_item(with_words)).collect()
 }

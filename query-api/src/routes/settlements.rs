@@ -14,7 +14,7 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PageParameters, READERS_AND_MERCHANT, currency, push_equal, push_page};
+use super::{PageParameters, READERS_AND_MERCHANT, currency, push_equal};
 use crate::answer::{MoneySchema, moment};
 use crate::asked::{Asked, id};
 use crate::read_model::{Model, Snapshot};
@@ -122,8 +122,7 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
             ("currency", currency.map(String::from)),
         ],
     );
-    push_page(&mut query, &page, &snapshot, "merchant_id");
-    let settlements = fetch(&mut snapshot, &mut query).await?;
+    let settlements = snapshot.page(query, &page, "merchant_id", Settlement::of).await?;
     asked.answer(snapshot.position, &List::of(settlements, &page, |settlement| settlement.id.clone()))
 }
 
@@ -261,23 +260,13 @@ fn select() -> QueryBuilder<Postgres> {
     )
 }
 
-async fn fetch(
-    snapshot: &mut Snapshot,
-    query: &mut QueryBuilder<Postgres>,
-) -> Result<Vec<Settlement>, ApiError> {
-    let rows: Vec<SettlementRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
-    rows.into_iter().map(Settlement::of).collect()
-}
-
 /// Finds a settlement that the caller may see.
 async fn find(
     snapshot: &mut Snapshot,
     settlement: SettlementId,
     asked: &Asked,
 ) -> Result<Settlement, ApiError> {
-    let mut query = select();
-    push_equal(&mut query, [("id", Some(settlement.to_string()))]);
-    let settlement = fetch(snapshot, &mut query).await?.pop().ok_or(ApiError::NotFound)?;
+    let settlement = snapshot.find(select(), &settlement.to_string(), Settlement::of).await?;
     asked.own(&settlement.merchant_id)?;
     // A settlement stands still with its merchant.
     snapshot.refuse_parked(&settlement.merchant_id).await?;
