@@ -5,6 +5,7 @@ use event_store::error::is_transient;
 use event_store::read_model::ReadModel;
 use event_store::reader::LogEntry;
 use ledger_core::Envelope;
+use ledger_core::ids::StreamId;
 use ledger_core::personal::{Reason, Sealed};
 use serde::Serialize;
 use serde_json::Value;
@@ -81,6 +82,12 @@ impl ApplyError {
             Self::Missing { .. } | Self::OutOfRange { .. } => self.to_string(),
         }
     }
+}
+
+/// Returns the keys of an event where each row is of one stream: the event's own, if it is one of them.
+pub(crate) fn stream_key(event: &Envelope, is_kept: impl FnOnce(StreamId) -> bool) -> Vec<String> {
+    let stream = event.stream_id();
+    if is_kept(stream) { vec![stream.to_string()] } else { Vec::new() }
 }
 
 /// Checks that as many rows were changed as the events change.

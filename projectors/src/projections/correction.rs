@@ -9,7 +9,7 @@ use ledger_core::event::{CorrectionRequested, Event};
 use ledger_core::ids::{CorrectionId, StreamId};
 use sqlx::PgConnection;
 
-use crate::projection::{ApplyError, Decoded, Projection, expect_rows};
+use crate::projection::{ApplyError, Decoded, Projection, expect_rows, stream_key};
 
 /// The projection.
 pub(super) struct Corrections;
@@ -21,18 +21,7 @@ impl Projection for Corrections {
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
-        match event.stream_id() {
-            StreamId::Correction(id) => vec![id.to_string()],
-            StreamId::Client(_)
-            | StreamId::Merchant(_)
-            | StreamId::Card(_)
-            | StreamId::Payment(_)
-            | StreamId::Key(_)
-            | StreamId::Settlement(_)
-            | StreamId::Payout(_)
-            | StreamId::Reconciliation(_)
-            | StreamId::FxPair(..) => Vec::new(),
-        }
+        stream_key(event, |stream| matches!(stream, StreamId::Correction(_)))
     }
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {

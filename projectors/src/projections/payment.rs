@@ -20,7 +20,7 @@ use sqlx::types::Uuid;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
-use crate::projection::{ApplyError, Decoded, Projection, expect_rows};
+use crate::projection::{ApplyError, Decoded, Projection, expect_rows, stream_key};
 
 /// The projection.
 pub(super) struct Payments;
@@ -32,18 +32,7 @@ impl Projection for Payments {
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
-        match event.stream_id() {
-            StreamId::Payment(id) => vec![id.to_string()],
-            StreamId::Client(_)
-            | StreamId::Merchant(_)
-            | StreamId::Card(_)
-            | StreamId::Key(_)
-            | StreamId::Settlement(_)
-            | StreamId::Payout(_)
-            | StreamId::Correction(_)
-            | StreamId::Reconciliation(_)
-            | StreamId::FxPair(..) => Vec::new(),
-        }
+        stream_key(event, |stream| matches!(stream, StreamId::Payment(_)))
     }
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {

@@ -11,7 +11,7 @@ use ledger_core::payout::PayoutStatus;
 use ledger_core::personal::Reason;
 use sqlx::PgConnection;
 
-use crate::projection::{ApplyError, Decoded, Projection, expect_rows};
+use crate::projection::{ApplyError, Decoded, Projection, expect_rows, stream_key};
 
 /// The projection.
 pub(super) struct Payouts;
@@ -23,18 +23,7 @@ impl Projection for Payouts {
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
-        match event.stream_id() {
-            StreamId::Payout(id) => vec![id.to_string()],
-            StreamId::Client(_)
-            | StreamId::Merchant(_)
-            | StreamId::Card(_)
-            | StreamId::Payment(_)
-            | StreamId::Key(_)
-            | StreamId::Settlement(_)
-            | StreamId::Correction(_)
-            | StreamId::Reconciliation(_)
-            | StreamId::FxPair(..) => Vec::new(),
-        }
+        stream_key(event, |stream| matches!(stream, StreamId::Payout(_)))
     }
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {

@@ -12,7 +12,7 @@ use ledger_core::reconciliation::item::{Item, ItemLine, reference_field};
 use ledger_core::reconciliation::movement::Movement;
 use sqlx::PgConnection;
 
-use crate::projection::{ApplyError, Decoded, Projection, expect_rows, json_text};
+use crate::projection::{ApplyError, Decoded, Projection, expect_rows, json_text, stream_key};
 
 /// The projection.
 pub(super) struct Reconciliations;
@@ -24,18 +24,7 @@ impl Projection for Reconciliations {
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
-        match event.stream_id() {
-            StreamId::Reconciliation(id) => vec![id.to_string()],
-            StreamId::Client(_)
-            | StreamId::Merchant(_)
-            | StreamId::Card(_)
-            | StreamId::Payment(_)
-            | StreamId::Key(_)
-            | StreamId::Settlement(_)
-            | StreamId::Payout(_)
-            | StreamId::Correction(_)
-            | StreamId::FxPair(..) => Vec::new(),
-        }
+        stream_key(event, |stream| matches!(stream, StreamId::Reconciliation(_)))
     }
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
