@@ -1,8 +1,8 @@
 //! The reference model: the contract once more, as plain arithmetic over maps.
 //!
-//! It knows nothing of how the ledger decides and folds. It takes the same steps and predicts each one's
-//! outcome (the type of its first event, the code of a decline or refusal, or `nothing`) and every balance.
-//! [`words`] are what it is told, [`payment`] is one payment's arithmetic, [`plan`] draws what comes next.
+//! It knows nothing of how the ledger decides and folds. It takes the same steps and predicts each one's outcome
+//! (its first event's type, the code of a decline or refusal, or `nothing`) and every balance. What is done with a
+//! payment is in [`payment`]; [`words`] are what the model is told, and [`plan`] draws what comes next.
 
 pub mod payment;
 pub mod plan;
@@ -12,29 +12,20 @@ use std::collections::BTreeMap;
 
 use payment::{Dispute, Payment};
 use words::Account::{self, *};
-use words::{Currency, DAY, Decimal, LIMIT, Mistake, Money, News, Settings, Step, amount_in};
-
-pub type Accounts = BTreeMap<(Account, Currency), i128>;
+use words::{Cash, Currency, DAY, Decimal, Flag, LIMIT, Money, News, Ruling, Settings, Step};
 
 /// All that the model knows; everything has a number.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub now: i128,
-    /// What all below adds up to; as credits, so that those of a currency sum to zero.
-    pub accounts: Accounts,
-    /// What came in and went out, but for payouts.
-    pub cash: Accounts,
-    /// Whether each client is open.
-    pub clients: BTreeMap<u8, bool>,
-    /// By number: the holder, and the wrong attempts unless it is blocked.
-    pub cards: BTreeMap<u8, (u8, Option<u8>)>,
+    /// As credits, so that those of a currency sum to zero.
+    pub accounts: BTreeMap<(Account, Currency), i128>,
+    pub flags: BTreeMap<(Flag, u8), bool>,
+    /// The holder, and the wrong attempts.
+    pub cards: BTreeMap<u8, (u8, u8)>,
     pub merchants: BTreeMap<u8, Settings>,
-    /// Whether each merchant is suspended, and each key revoked.
-    pub suspended: BTreeMap<u8, bool>,
-    pub revoked: BTreeMap<u8, bool>,
     pub payments: BTreeMap<u8, Payment>,
     pub disputes: BTreeMap<u8, Dispute>,
-    /// Whose each payout is, and where it stands.
     pub payouts: BTreeMap<u8, (u8, Money, &'static str)>,
     /// Each pair's rate, and until when it is valid.
     pub rates: BTreeMap<(Currency, Currency), (Decimal, i128)>,
@@ -42,52 +33,33 @@ pub struct Model {
     pub unsettled: BTreeMap<(u8, Currency), BTreeMap<i128, [i128; 3]>>,
     /// What refunds took from pending and no settlement has absorbed.
     pub drawn: BTreeMap<(u8, Currency), i128>,
-    /// The last step's settlements: whose, in what; count, gross, fees, absorbed and amount.
+    /// The last step's settlements: count, gross, fees, absorbed and amount.
     pub settled: Vec<(u8, Currency, [i128; 5])>,
+    /// How many steps were taken; the days of those that did something, and what has corrected them.
+    pub steps: usize,
+    pub past: BTreeMap<usize, (i128, Step, Option<u8>)>,
+    /// Which step each is about, and who asked.
+    pub corrections: BTreeMap<u8, (usize, u8)>,
     pub outcome: &'static str,
 }
 
-type Refused<T> = Result<T, &'static str>;
+type Refused<T = ()> = Result<T, &'static str>;
 
-fn ensure(holds: bool, otherwise: &'static str) -> Refused<()> {
+fn ensure(holds: bool, otherwise: &'static str) -> Refused {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
-fn found<T: Copy>(map: &BTreeMap<u8, T>, id: u8) -> Refused<T> {
+fn found<K: Ord, T: Copy>(map: &BTreeMap<K, T>, id: K) -> Refused<T> {
     map.get(&id).copied().ok_or("not_found")
 }
-
-fn add(sums: &mut Accounts, from: Account, to: Account, (amount, currency): Money) {
-    *sums.entry((from, currency)).or_default() -= amount;
-    *sums.entry((to, currency)).or_default() += amount;
-}
-
-/// Sets what a command wishes to be so; nothing happens if it is so already.
-fn set<T: Copy + PartialEq>(map: &mut BTreeMap<u8, T>, id: u8, value: T) -> Refused<()> {
-    let was = map.insert(id, value).ok_or("not_found")?;
-    ensure(was != value, "nothing")
-}
-
-/// The amount: all that is left unless less is asked for. That nothing is left is a matter of state.
-fn ask(left: i128, asked: Option<Money>, [none, exceeds]: [&'static str; 2]) -> Refused<i128> {
-    ensure(left > 0, none)?;
-    let amount = asked.map_or(left, |money| money.0);
-    ensure(amount <= left, exceeds).map(|()| amount)
-}
-
-const CAPTURE: [&str; 2] = ["payment_not_capturable", "capture_exceeds_authorization"];
-const REFUND: [&str; 2] = ["payment_not_refundable", "refund_exceeds_captured"];
-const DISPUTE: [&str; 2] = ["payment_not_disputable", "dispute_exceeds_refundable"];
 
 impl Model {
     /// Takes a step; one that is refused changes nothing but the time.
     pub fn apply(&mut self, wait: i128, step: &Step) {
-        self.now += wait;
+        (self.now, self.steps) = (self.now + wait, self.steps + 1);
         self.settled.clear();
         let mut next = Self { outcome: step.event(), ..self.clone() };
-        let decided = next.decide(step);
-        next.accounts = next.balances();
-        match decided.and_then(|()| next.within_limit()) {
+        match next.decide(*step).and_then(|()| next.add_up(*step)) {
             Ok(()) => *self = next,
             Err(code) => self.outcome = code,
         }
@@ -97,180 +69,131 @@ impl Model {
         self.accounts.get(&(account, currency)).copied().unwrap_or_default()
     }
 
+    pub fn today(&self) -> i128 {
+        self.now.div_euclid(DAY)
+    }
+
     /// Carries out a step, or refuses it; what was changed until then does not count.
-    fn decide(&mut self, step: &Step) -> Refused<()> {
-        let now = self.now;
-        match *step {
-            Step::OpenClient(id) => drop(self.clients.insert(id, true)),
-            Step::Deposit(id, money) => {
-                ensure(found(&self.clients, id)?, "client_closed")?;
-                add(&mut self.cash, Bank, ClientAvailable(id), money);
-            }
-            Step::Withdraw(id, money) => {
-                found(&self.clients, id)?;
-                ensure(self.has(ClientAvailable(id), money.1) >= money.0, "insufficient_available_balance")?;
-                add(&mut self.cash, ClientAvailable(id), Bank, money);
-            }
-            Step::CloseClient(id) => {
-                set(&mut self.clients, id, false)?;
-                let is_its = |account| matches!(account, ClientAvailable(it) | ClientHeld(it) if it == id);
-                let has = self.accounts.iter().any(|((account, _), has)| is_its(*account) && *has != 0);
-                let waits = |p: &Payment| p.client == id && p.capturable + p.disputed > 0;
-                ensure(!has && !self.payments.values().any(waits), "client_not_empty")?;
-            }
+    fn decide(&mut self, step: Step) -> Refused {
+        match step {
+            Step::OpenClient(id) => drop(self.flags.insert((Flag::Closed, id), false)),
             Step::IssueCard { client, number } => {
-                ensure(found(&self.clients, client)?, "client_closed")?;
-                ensure(self.cards.insert(number, (client, Some(0))).is_none(), "card_already_registered")?;
-            }
-            Step::BlockCard(number) => {
-                let (client, _) = found(&self.cards, number)?;
-                set(&mut self.cards, number, (client, None))?;
-            }
-            Step::UnblockCard(number) => {
-                let (client, _) = found(&self.cards, number)?;
-                set(&mut self.cards, number, (client, Some(0)))?;
+                ensure(!found(&self.flags, (Flag::Closed, client))?, "client_closed")?;
+                ensure(self.cards.insert(number, (client, 0)).is_none(), "card_already_registered")?;
+                self.flags.insert((Flag::Blocked, number), false);
             }
             Step::OpenMerchant(id, settings) => {
+                self.flags.insert((Flag::Suspended, id), false);
                 self.merchants.insert(id, settings);
-                self.suspended.insert(id, false);
             }
-            Step::ChangeSettings(id, settings) => set(&mut self.merchants, id, settings)?,
-            Step::Suspend(id) => set(&mut self.suspended, id, true)?,
-            Step::Reinstate(id) => set(&mut self.suspended, id, false)?,
-            Step::DepositToMerchant(id, money) => {
-                found(&self.merchants, id)?;
-                add(&mut self.cash, Bank, Available(id), money);
-            }
-            Step::WriteOff(id, money) => {
-                found(&self.merchants, id)?;
-                ensure(money.0 <= -self.has(Available(id), money.1), "write_off_exceeds_debt")?;
-                add(&mut self.cash, Losses, Available(id), money);
+            Step::ChangeSettings(id, settings) => {
+                ensure(self.merchants.insert(id, settings).ok_or("not_found")? != settings, "nothing")?;
             }
             Step::CreateKey(id, merchant) => {
                 merchant.map_or(Ok(()), |id| found(&self.merchants, id).map(drop))?;
-                self.revoked.insert(id, false);
+                self.flags.insert((Flag::Revoked, id), false);
             }
-            Step::RevokeKey(id) => set(&mut self.revoked, id, true)?,
+            Step::Set(flag, id, to) => {
+                ensure(self.flags.insert((flag, id), to).ok_or("not_found")? != to, "nothing")?;
+                match flag {
+                    Flag::Closed => ensure(self.is_empty(id), "client_not_empty")?,
+                    Flag::Blocked => self.cards.entry(id).or_default().1 = 0,
+                    Flag::Suspended | Flag::Revoked => {}
+                }
+            }
+            Step::Move(cash, id, (amount, currency)) => {
+                let closed = found(&self.flags, (cash.flag(), id))?;
+                let [has, owes] = cash.accounts(id).map(|account| self.has(account, currency));
+                match cash {
+                    Cash::Deposit => ensure(!closed, "client_closed")?,
+                    Cash::Withdrawal => ensure(has >= amount, "insufficient_available_balance")?,
+                    Cash::MerchantDeposit => {}
+                    Cash::WriteOff => ensure(-owes >= amount, "write_off_exceeds_debt")?,
+                }
+            }
             Step::Pay { id, merchant, number, money, automatic, mistake, days } => {
-                ensure(!found(&self.suspended, merchant)?, "merchant_suspended")?;
-                let mut p = Payment { merchant, currency: money.1, ..Payment::default() };
+                ensure(!found(&self.flags, (Flag::Suspended, merchant))?, "merchant_suspended")?;
+                let mut p = Payment { merchant, currency: money.1, mark: "declined", ..Payment::default() };
                 match self.payer(number, money, mistake) {
-                    Ok(payer) => {
-                        (p.client, p.funding) = payer;
-                        (p.authorized, p.capturable, p.expires_at) = (money.0, money.0, now + days * DAY);
-                        if automatic {
-                            self.capture(&mut p, money.0, true)?;
-                        }
+                    Ok((client, funding)) => {
+                        let expires_at = self.now + days * DAY;
+                        p = Payment { client, funding, expires_at, mark: "", ..p };
+                        (p.authorized, p.capturable) = (money.0, money.0);
+                        automatic.then(|| self.capture(&mut p, money.0, true)).unwrap_or(Ok(()))?;
                     }
-                    Err(code) => (self.outcome, p.declined) = (code, true),
+                    Err(code) => self.outcome = code,
                 }
                 self.payments.insert(id, p);
             }
-            Step::Increment { id, merchant, money } => {
-                let was = self.held(id, merchant, Some(money), "payment_not_incrementable")?;
-                ensure(!self.suspended[&merchant], "merchant_suspended")?;
-                let (authorized, capturable) = (was.authorized + money.0, was.capturable + money.0);
-                ensure(authorized <= LIMIT, "balance_limit_exceeded")?;
-                let p = Payment { authorized, capturable, ..was };
-                let available = self.has(ClientAvailable(p.client), p.funding.0);
-                ensure(p.legs()[0] - was.legs()[0] <= available, "insufficient_funds")?;
+            Step::Act { id, by, mut act } => {
+                let mut p = found(&self.payments, id)?;
+                ensure(by.is_none_or(|merchant| merchant == p.merchant), "not_found")?;
+                ensure(act.asked().is_none_or(|money| money.1 == p.currency), "currency_mismatch")?;
+                self.act(id, &mut p, act)?;
                 self.payments.insert(id, p);
             }
-            Step::Capture { id, merchant, money, is_final } => {
-                let mut p = self.held(id, merchant, money, CAPTURE[0])?;
-                let amount = ask(p.capturable, money, CAPTURE)?;
-                self.capture(&mut p, amount, is_final)?;
-                self.payments.insert(id, p);
-            }
-            Step::Void { id, merchant } => {
-                let p = self.held(id, merchant, None, "payment_not_voidable")?;
-                self.payments.insert(id, Payment { capturable: 0, ..p });
-            }
-            Step::Refund { id, merchant, money } => {
-                let p = self.payment(id, merchant, money)?;
-                self.refund(id, p, ask(p.refundable, money, REFUND)?)?;
-            }
-            Step::Warn(id) => {
-                let p = found(&self.payments, id)?;
-                ensure(p.capturable > 0 && !p.warned && now < p.expires_at, "nothing")?;
-                ensure(now >= p.expires_at - DAY, "too_early")?;
-                self.payments.insert(id, Payment { warned: true, ..p });
-            }
-            Step::Expire(id) => {
-                let p = found(&self.payments, id)?;
-                ensure(p.capturable > 0, "nothing")?;
-                ensure(now >= p.expires_at, "too_early")?;
-                self.payments.insert(id, Payment { capturable: 0, expired: true, ..p });
-            }
-            Step::Dispute { id, payment, money } => {
-                let p = self.payment(payment, found(&self.payments, payment)?.merchant, money)?;
-                self.reserve(id, payment, p, ask(p.refundable, money, DISPUTE)?, false);
-            }
-            Step::Evidence { id, payment, merchant } => {
-                let (dispute, p) = self.dispute(id, payment)?;
-                ensure(p.merchant == merchant, "not_found")?;
-                ensure(dispute.is_open() && now < dispute.respond_by, "dispute_closed")?;
-                self.disputes.insert(id, Dispute { status: "under_review", ..dispute });
-            }
-            Step::Win { id, payment } => {
-                let (dispute, p) = self.dispute(id, payment)?;
-                let is_lost = dispute.status == "needs_response" && now >= dispute.respond_by;
-                ensure(dispute.is_open() && !is_lost, "dispute_closed")?;
-                self.close(id, dispute, p, "won");
-            }
-            Step::Lose { id, payment } => {
-                let (dispute, p) = self.dispute(id, payment)?;
-                ensure(dispute.is_open(), "dispute_closed")?;
-                self.close(id, dispute, p, "lost");
-            }
-            Step::LoseUnanswered { id, payment } => {
-                let (dispute, p) = self.dispute(id, payment)?;
-                ensure(dispute.status == "needs_response", "nothing")?;
-                ensure(now >= dispute.respond_by, "too_early")?;
-                self.close(id, dispute, p, "lost");
-            }
-            Step::Reopen { id, payment } => {
-                let (dispute, p) = self.dispute(id, payment)?;
-                ensure(dispute.status == "won" && !dispute.reopened, "dispute_closed")?;
-                ask(p.refundable, Some((dispute.amount, p.currency)), DISPUTE)?;
-                self.reserve(id, payment, p, dispute.amount, true);
+            Step::Rule { id, payment, ruling } => {
+                let mut dispute = found(&self.disputes, id)?;
+                ensure(dispute.payment == payment, "not_found")?;
+                let p = self.payments.get_mut(&payment).ok_or("not_found")?;
+                dispute.rule(p, ruling, self.now)?;
+                self.disputes.insert(id, dispute);
             }
             Step::Settle { merchant, currency, as_of } => {
                 merchant.map_or(Ok(()), |id| found(&self.merchants, id).map(drop))?;
-                ensure(as_of.is_none_or(|as_of| as_of <= now), "too_early")?;
-                self.settle(merchant, currency, as_of.unwrap_or(now).div_euclid(DAY))?;
+                ensure(as_of.is_none_or(|as_of| as_of <= self.now), "too_early")?;
+                self.settle(merchant, currency, as_of.unwrap_or(self.now).div_euclid(DAY))?;
             }
             Step::RequestPayout { id, merchant, money } => {
-                ensure(!found(&self.suspended, merchant)?, "merchant_suspended")?;
+                ensure(!found(&self.flags, (Flag::Suspended, merchant))?, "merchant_suspended")?;
                 ensure(self.has(Available(merchant), money.1) >= money.0, "insufficient_available_balance")?;
                 self.payouts.insert(id, (merchant, money, "requested"));
             }
             Step::ChangePayout(id, news) => {
-                let (merchant, money, status) = found(&self.payouts, id)?;
-                let status = match (status, news) {
-                    ("requested", News::Paid) => "paid",
-                    ("requested", News::Failed) => "failed",
-                    ("paid", News::Returned) => "returned",
-                    _ => return Err("payout_closed"),
-                };
-                self.payouts.insert(id, (merchant, money, status));
+                let payout = self.payouts.get_mut(&id).ok_or("not_found")?;
+                ensure(payout.2 == news.change().0, "payout_closed")?;
+                payout.2 = news.change().1;
             }
             Step::SetRate { from, to, rate, valid_until } => {
-                ensure(now < valid_until, "fx_rate_expired")?;
+                ensure(self.now < valid_until, "fx_rate_expired")?;
                 self.rates.insert((from, to), (rate, valid_until));
+            }
+            Step::RequestCorrection { id, nth, day, by } => {
+                let (its_day, ..) = found(&self.past, nth)?;
+                ensure((its_day..=self.today()).contains(&day), "date_out_of_range")?;
+                self.check_correctable(nth)?;
+                self.corrections.insert(id, (nth, by));
+            }
+            Step::ApproveCorrection { id, by } => {
+                let (nth, requested_by) = found(&self.corrections, id)?;
+                ensure(self.past[&nth].2 != Some(id), "nothing")?;
+                ensure(by != requested_by, "correction_needs_another_key")?;
+                self.check_correctable(nth)?;
+                self.take_back(self.past[&nth].1)?;
+                self.past.entry(nth).and_modify(|past| past.2 = Some(id));
             }
         }
         Ok(())
     }
 
-    /// What everything adds up to: all but cash is a matter of what payments and payouts have come to.
-    fn balances(&self) -> Accounts {
-        let mut sums = self.cash.clone();
-        let mut pay = |from, to, money| add(&mut sums, from, to, money);
-        for p in self.payments.values().filter(|p| !p.declined) {
-            let ([promised, spent, back], (pays, _)) = (p.legs(), p.funding);
+    /// Adds everything up: all but cash is a matter of what payments and payouts have come to.
+    fn add_up(&mut self, step: Step) -> Refused {
+        self.past.insert(self.steps, (self.today(), step, None));
+        self.accounts.clear();
+        let mut pay = |from, to, (amount, currency): Money| {
+            *self.accounts.entry((from, currency)).or_default() -= amount;
+            *self.accounts.entry((to, currency)).or_default() += amount;
+        };
+        for past in self.past.values() {
+            if let (_, Step::Move(cash, id, money), None) = *past {
+                let [from, to] = cash.accounts(id);
+                pay(from, to, money);
+            }
+        }
+        for p in self.payments.values().filter(|p| p.mark != "declined") {
+            let ([promised, spent], (pays, _)) = (p.legs(), p.funding);
             pay(ClientAvailable(p.client), ClientHeld(p.client), (promised - spent, pays));
-            pay(ClientAvailable(p.client), Fx, (spent - back, pays));
+            pay(ClientAvailable(p.client), Fx, (spent - p.back, pays));
             let (earned, fee) = (p.captured - p.refunded - p.charged_back, p.fee - p.fee_back);
             pay(Fx, Available(p.merchant), (earned - fee, p.currency));
             pay(Fx, Fees, (fee, p.currency));
@@ -280,18 +203,10 @@ impl Model {
             let net: i128 = days.values().map(|[_, gross, fees]| gross - fees).sum();
             pay(Available(*m), Pending(*m), (net - self.drawn.get(&(*m, c)).unwrap_or(&0), c));
         }
-        for (m, money, status) in self.payouts.values() {
-            match *status {
-                "requested" => pay(Available(*m), InTransit(*m), *money),
-                "paid" => pay(Available(*m), Bank, *money),
-                _ => {}
-            }
+        for (m, money, status) in self.payouts.values().filter(|it| matches!(it.2, "requested" | "paid")) {
+            pay(Available(*m), if *status == "paid" { Bank } else { InTransit(*m) }, *money);
         }
-        sums
-    }
-
-    fn within_limit(&self) -> Refused<()> {
-        for (account, currency) in self.accounts.keys() {
+        for ((account, currency), balance) in &self.accounts {
             let has = |account| self.has(account, currency);
             let total = match *account {
                 ClientAvailable(id) | ClientHeld(id) => has(ClientAvailable(id)) + has(ClientHeld(id)),
@@ -300,94 +215,19 @@ impl Model {
                 }
                 Bank | Fees | Fx | Losses => continue,
             };
-            ensure(total <= LIMIT && has(*account).abs() <= LIMIT, "balance_limit_exceeded")?;
+            ensure(total <= LIMIT && balance.abs() <= LIMIT, "balance_limit_exceeded")?;
         }
         Ok(())
     }
 
-    /// Finds a payment for its merchant, and checks the currency of what is asked.
-    fn payment(&self, id: u8, merchant: u8, asked: Option<Money>) -> Refused<Payment> {
-        let p = found(&self.payments, id)?;
-        ensure(p.merchant == merchant, "not_found")?;
-        ensure(asked.is_none_or(|money| money.1 == p.currency), "currency_mismatch").map(|()| p)
+    /// Whether a client has nothing, and nothing can come to it.
+    fn is_empty(&self, id: u8) -> bool {
+        let is_its = |account| matches!(account, ClientAvailable(it) | ClientHeld(it) if it == id);
+        let has = self.accounts.iter().any(|((account, _), has)| is_its(*account) && *has != 0);
+        !has && !self.payments.values().any(|p| p.client == id && p.capturable + p.disputed > 0)
     }
 
-    /// Finds a payment that still holds something, if it is not too late.
-    fn held(&self, id: u8, merchant: u8, asked: Option<Money>, none: &'static str) -> Refused<Payment> {
-        let p = self.payment(id, merchant, asked)?;
-        ensure(p.capturable > 0, none)?;
-        ensure(self.now < p.expires_at, "authorization_expired").map(|()| p)
-    }
-
-    fn dispute(&self, id: u8, payment: u8) -> Refused<(Dispute, Payment)> {
-        let dispute = found(&self.disputes, id)?;
-        ensure(dispute.payment == payment, "not_found").map(|()| (dispute, self.payments[&payment]))
-    }
-
-    /// Finds who pays and with what, or why the payment is declined.
-    fn payer(&mut self, number: u8, money: Money, mistake: Mistake) -> Refused<(u8, (Currency, Decimal))> {
-        ensure(mistake != Mistake::Number, "invalid_number")?;
-        ensure(mistake != Mistake::PastExpiry, "expired_card")?;
-        ensure(mistake != Mistake::UnknownCard, "card_not_recognised")?;
-        let (client, wrong) = self.cards.get_mut(&number).ok_or("card_not_recognised")?;
-        let attempts = |n| if mistake == Mistake::None { 0 } else { n + 1 };
-        *wrong = wrong.map(attempts).filter(|n| *n < 5);
-        let (client, is_blocked) = (*client, wrong.is_none());
-        ensure(mistake != Mistake::Expiry, "invalid_expiry")?;
-        ensure(mistake != Mistake::Cvc, "invalid_cvc")?;
-        ensure(!is_blocked && self.clients[&client], "card_blocked")?;
-        let rates = self.rates.iter().filter(|((_, to), (_, until))| *to == money.1 && self.now < *until);
-        let others = rates.map(|((from, _), (rate, _))| (*from, *rate));
-        let covers = |funding: &(Currency, Decimal)| {
-            let p = Payment { funding: *funding, currency: money.1, ..Payment::default() };
-            p.cost(money.0) <= self.has(ClientAvailable(client), funding.0)
-        };
-        let funding = [(money.1, (1, 0))].into_iter().chain(others).find(covers);
-        funding.map(|funding| (client, funding)).ok_or("insufficient_funds")
-    }
-
-    fn capture(&mut self, p: &mut Payment, amount: i128, is_final: bool) -> Refused<()> {
-        let (settings, before) = (self.merchants[&p.merchant], p.fee);
-        p.capture(amount, is_final, &settings);
-        let days = self.unsettled.entry((p.merchant, p.currency)).or_default();
-        let day = days.entry(self.now.div_euclid(DAY) + settings.delay).or_default();
-        *day = [day[0] + 1, day[1] + amount, day[2] + p.fee - before];
-        ensure(days.values().map(|day| day[1]).sum::<i128>() <= LIMIT, "balance_limit_exceeded")
-    }
-
-    /// What the merchant owes comes from available as far as it goes, then from pending, then on credit.
-    fn refund(&mut self, id: u8, mut p: Payment, amount: i128) -> Refused<()> {
-        let (settings, before) = (self.merchants[&p.merchant], p.fee_back);
-        p.refund(amount, &settings);
-        let owed = amount - (p.fee_back - before);
-        let [available, pending] =
-            [Available, Pending].map(|account| self.has(account(p.merchant), p.currency));
-        let drawn = pending.min(owed - available.clamp(0, owed));
-        let is_covered = available.max(0) + pending >= owed;
-        let is_lent = available - (owed - drawn) >= -amount_in(settings.limit, p.currency);
-        ensure(is_covered || is_lent, "insufficient_available_balance")?;
-        *self.drawn.entry((p.merchant, p.currency)).or_default() += drawn;
-        self.payments.insert(id, p);
-        Ok(())
-    }
-
-    /// Opens a dispute, or again one that was won.
-    fn reserve(&mut self, id: u8, payment: u8, p: Payment, amount: i128, reopened: bool) {
-        let (disputed, refundable) = (p.disputed + amount, p.refundable - amount);
-        self.payments.insert(payment, Payment { disputed, refundable, ..p });
-        let (status, respond_by) = ("needs_response", self.now + 14 * DAY);
-        self.disputes.insert(id, Dispute { payment, amount, status, respond_by, reopened });
-    }
-
-    /// Ends a dispute: its money goes back to the merchant, or to the client.
-    fn close(&mut self, id: u8, dispute: Dispute, mut p: Payment, status: &'static str) {
-        p.disputed -= dispute.amount;
-        *(if status == "won" { &mut p.refundable } else { &mut p.charged_back }) += dispute.amount;
-        self.payments.insert(dispute.payment, p);
-        self.disputes.insert(id, Dispute { status, ..dispute });
-    }
-
-    fn settle(&mut self, merchant: Option<u8>, currency: Option<Currency>, through: i128) -> Refused<()> {
+    fn settle(&mut self, merchant: Option<u8>, currency: Option<Currency>, through: i128) -> Refused {
         for ((m, c), days) in &mut self.unsettled {
             if merchant.is_none_or(|it| it == *m) && currency.is_none_or(|it| it == *c) {
                 let later = days.split_off(&(through + 1));
@@ -401,5 +241,47 @@ impl Model {
         }
         self.settled.retain(|(_, _, [count, ..])| *count > 0);
         ensure(!self.settled.is_empty(), "nothing")
+    }
+
+    /// Whether the step is of a kind that is corrected, and was not, and nothing came after it.
+    fn check_correctable(&self, nth: usize) -> Refused {
+        let (_, step, corrected_by) = self.past[&nth];
+        let (stands, code) = match step {
+            Step::Move(cash, ..) if cash != Cash::WriteOff => (true, ""),
+            Step::ChangePayout(id, News::Paid) => (self.payouts[&id].2 == "paid", "payout_closed"),
+            Step::Rule { id, ruling: Ruling::Lose | Ruling::LoseUnanswered, .. } => {
+                (self.disputes[&id].status == "lost", "dispute_closed")
+            }
+            _ => return Err("event_not_correctable"),
+        };
+        ensure(corrected_by.is_none(), "event_already_corrected")?;
+        ensure(stands, code)
+    }
+
+    /// Takes back what a step did, as far as there is still something there.
+    fn take_back(&mut self, step: Step) -> Refused {
+        let covered = match step {
+            Step::Move(cash, id, (amount, currency)) => {
+                let [_, to] = cash.accounts(id);
+                to == Bank || self.has(to, currency) >= amount
+            }
+            Step::Rule { id, payment, .. } => {
+                let (mut dispute, mut p) = (self.disputes[&id], self.payments[&payment]);
+                let (amount, back) = (dispute.amount, dispute.back);
+                let waits = !dispute.answered && self.now < dispute.respond_by;
+                dispute.status = if waits { "needs_response" } else { "under_review" };
+                (p.disputed, p.charged_back, p.back) =
+                    (p.disputed + amount, p.charged_back - amount, p.back - back);
+                self.disputes.insert(id, dispute);
+                self.payments.insert(payment, p);
+                self.has(ClientAvailable(p.client), p.funding.0) >= back
+            }
+            Step::ChangePayout(id, _) => {
+                self.payouts.entry(id).and_modify(|payout| payout.2 = "requested");
+                true
+            }
+            _ => true,
+        };
+        ensure(covered, "insufficient_available_balance")
     }
 }

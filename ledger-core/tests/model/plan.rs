@@ -14,7 +14,9 @@ use proptest_state_machine::ReferenceStateMachine;
 use super::Model;
 use super::payment::Payment;
 use super::words::Account::{Available, ClientAvailable, ClientHeld};
-use super::words::{CURRENCIES, Currency, DAY, LIMIT, Mistake, Money, News, Settings, Step, fraction};
+use super::words::{
+    Act, CURRENCIES, Cash, Currency, DAY, Flag, LIMIT, Mistake, Money, News, Ruling, Settings, Step, fraction,
+};
 
 /// 2026-11-24T08:00:00Z
 pub const BEGIN: i128 = 1_795_507_200_000_000;
@@ -36,16 +38,16 @@ pub fn setup(settings: Settings) -> Vec<Step> {
     vec![
         Step::OpenClient(0),
         Step::OpenClient(1),
-        Step::Deposit(0, (100_000, "EUR")),
-        Step::Deposit(0, (20_000, "JPY")),
-        Step::Deposit(1, (30_000, "EUR")),
-        Step::Deposit(1, (100_000, "KWD")),
-        Step::Deposit(1, (40_000, "CLF")),
+        Step::Move(Cash::Deposit, 0, (100_000, "EUR")),
+        Step::Move(Cash::Deposit, 0, (20_000, "JPY")),
+        Step::Move(Cash::Deposit, 1, (30_000, "EUR")),
+        Step::Move(Cash::Deposit, 1, (100_000, "KWD")),
+        Step::Move(Cash::Deposit, 1, (40_000, "CLF")),
         Step::IssueCard { client: 0, number: 0 },
         Step::IssueCard { client: 1, number: 1 },
         Step::OpenMerchant(0, standard),
         Step::OpenMerchant(1, settings),
-        Step::DepositToMerchant(0, (5_000, "EUR")),
+        Step::Move(Cash::MerchantDeposit, 0, (5_000, "EUR")),
         rate("EUR", "USD", (10_850, 4), 30),
         rate("CLF", "JPY", (62_315, 1), 10),
         rate("KWD", "EUR", (29_875, 4), 20),
@@ -110,12 +112,13 @@ impl ReferenceStateMachine for Model {
 /// Whether what a step makes has a number of its own, also when other steps have been left out.
 pub fn is_new(model: &Model, step: &Step) -> bool {
     match step {
-        Step::OpenClient(id) => !model.clients.contains_key(id),
+        Step::OpenClient(id) => !model.flags.contains_key(&(Flag::Closed, *id)),
         Step::OpenMerchant(id, _) => !model.merchants.contains_key(id),
-        Step::CreateKey(id, _) => !model.revoked.contains_key(id),
+        Step::CreateKey(id, _) => !model.flags.contains_key(&(Flag::Revoked, *id)),
         Step::Pay { id, .. } => !model.payments.contains_key(id),
-        Step::Dispute { id, .. } => !model.disputes.contains_key(id),
+        Step::Act { act: Act::Dispute(id, _), .. } => !model.disputes.contains_key(id),
         Step::RequestPayout { id, .. } => !model.payouts.contains_key(id),
+        Step::RequestCorrection { id, .. } => !model.corrections.contains_key(id),
         _ => true,
     }
 }
@@ -158,6 +161,11 @@ fn next<T>(map: &BTreeMap<u8, T>) -> u8 {
     map.keys().next_back().map_or(0, |last| last + 1)
 }
 
+/// All that have a flag, or might.
+fn owners(model: &Model, flag: Flag) -> BTreeMap<u8, bool> {
+    model.flags.iter().filter(|((of, _), _)| *of == flag).map(|((_, id), is_so)| (*id, *is_so)).collect()
+}
+
 /// The newest few numbers, and one that nothing has.
 fn newest<T>(map: &BTreeMap<u8, T>, few: usize) -> Vec<u8> {
     map.keys().rev().take(few).copied().chain([next(map)]).collect()
@@ -183,6 +191,7 @@ pub fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
         one_of(6, settlements(model)),
         one_of(6, payouts(model)),
         (4, any_rate(model)),
+        one_of(6, corrections(model)),
     ];
     if !model.disputes.is_empty() {
         choices.push(one_of(14, decisions(model)));
@@ -191,7 +200,7 @@ pub fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
     if !overdue.is_empty() {
         choices.push(one_of(24, overdue));
     }
-    if model.clients.values().any(|is_open| !is_open) {
+    if owners(model, Flag::Closed).values().any(|is_closed| *is_closed) {
         choices.push(one_of(10, closed_clients(model)));
     }
     if !model.payouts.is_empty() {
@@ -263,25 +272,30 @@ fn pays_at_the_edges(model: &Model) -> Vec<Step> {
             [all, all + 1].into_iter().filter(|amount| *amount > 0).for_each(|amount| pay(amount, to));
         }
     }
-    if steps.is_empty() { vec![Step::OpenClient(next(&model.clients))] } else { steps }
+    if steps.is_empty() { vec![Step::OpenClient(next(&owners(model, Flag::Closed)))] } else { steps }
 }
 
 fn cards(model: &Model) -> Vec<Step> {
     let mut steps: Vec<_> =
-        (0..4).flat_map(|number| [Step::BlockCard(number), Step::UnblockCard(number)]).collect();
-    let clients = newest(&model.clients, 3).into_iter();
+        (0..4).flat_map(|number| [true, false].map(|to| Step::Set(Flag::Blocked, number, to))).collect();
+    let clients = newest(&owners(model, Flag::Closed), 3).into_iter();
     steps.extend(clients.flat_map(|client| (0..4).map(move |number| Step::IssueCard { client, number })));
     steps
 }
 
 fn clients_and_keys(model: &Model) -> Vec<Step> {
-    let key = next(&model.revoked);
-    let keys = [Step::CreateKey(key, None), Step::CreateKey(key, Some(key)), Step::RevokeKey(key.max(1) - 1)];
-    let opens = [Step::OpenClient(next(&model.clients))];
-    let closes = newest(&model.clients, 3).into_iter().map(Step::CloseClient);
+    let key = next(&owners(model, Flag::Revoked));
+    let keys = [
+        Step::CreateKey(key, None),
+        Step::CreateKey(key, Some(key)),
+        Step::Set(Flag::Revoked, key.max(1) - 1, true),
+    ];
+    let clients = owners(model, Flag::Closed);
+    let opens = [Step::OpenClient(next(&clients))];
+    let closes = newest(&clients, 3).into_iter().map(|id| Step::Set(Flag::Closed, id, true));
     // On the way out a client takes all that it has.
     let emptied = model.accounts.iter().filter_map(|((account, currency), has)| match account {
-        ClientAvailable(id) if *has > 0 => Some(Step::Withdraw(*id, (*has, currency))),
+        ClientAvailable(id) if *has > 0 => Some(Step::Move(Cash::Withdrawal, *id, (*has, currency))),
         _ => None,
     });
     let empty = |id: u8| {
@@ -290,30 +304,38 @@ fn clients_and_keys(model: &Model) -> Vec<Step> {
             .iter()
             .any(|((it, _), has)| matches!(it, ClientAvailable(it) | ClientHeld(it) if *it == id) && *has > 0)
     };
-    let likely = model.clients.keys().filter(|id| empty(**id)).flat_map(|id| [Step::CloseClient(*id); 4]);
+    let likely =
+        clients.keys().filter(|id| empty(**id)).flat_map(|id| [Step::Set(Flag::Closed, *id, true); 4]);
     opens.into_iter().chain(closes).chain(keys).chain(emptied).chain(likely).collect()
 }
 
 fn closed_clients(model: &Model) -> Vec<Step> {
-    let closed = model.clients.iter().filter(|(_, is_open)| !**is_open);
+    let closed = owners(model, Flag::Closed).into_iter().filter(|(_, is_closed)| *is_closed);
     closed
         .flat_map(|(id, _)| {
-            let card = Step::IssueCard { client: *id, number: 3 };
-            [Step::Deposit(*id, (1, "EUR")), card, Step::Withdraw(*id, (1, "EUR")), Step::CloseClient(*id)]
+            let card = Step::IssueCard { client: id, number: 3 };
+            [
+                Step::Move(Cash::Deposit, id, (1, "EUR")),
+                card,
+                Step::Move(Cash::Withdrawal, id, (1, "EUR")),
+                Step::Set(Flag::Closed, id, true),
+            ]
         })
         .collect()
 }
 
 fn cash(model: &Model) -> Vec<Step> {
     let mut steps = Vec::new();
-    for client in newest(&model.clients, 3) {
+    for client in newest(&owners(model, Flag::Closed), 3) {
         for currency in CURRENCIES {
             let [available, held] =
                 [ClientAvailable(client), ClientHeld(client)].map(|account| model.has(account, currency));
-            steps.extend(edges(available).map(|amount| Step::Withdraw(client, (amount, currency))));
+            steps.extend(
+                edges(available).map(|amount| Step::Move(Cash::Withdrawal, client, (amount, currency))),
+            );
             let room = LIMIT - available - held;
             let amounts = [1, 20_000, room, room + 1].into_iter().filter(|amount| *amount > 0);
-            steps.extend(amounts.map(|amount| Step::Deposit(client, (amount, currency))));
+            steps.extend(amounts.map(|amount| Step::Move(Cash::Deposit, client, (amount, currency))));
         }
     }
     steps
@@ -324,8 +346,10 @@ fn debts(model: &Model) -> Vec<Step> {
     for id in newest(&model.merchants, 2) {
         for currency in ["EUR", "JPY"] {
             let debt = (-model.has(Available(id), currency)).max(0);
-            steps.extend(edges(debt).map(|amount| Step::WriteOff(id, (amount, currency))));
-            steps.extend([1, debt + 1, LIMIT].map(|amount| Step::DepositToMerchant(id, (amount, currency))));
+            steps.extend(edges(debt).map(|amount| Step::Move(Cash::WriteOff, id, (amount, currency))));
+            steps.extend(
+                [1, debt + 1, LIMIT].map(|amount| Step::Move(Cash::MerchantDeposit, id, (amount, currency))),
+            );
         }
     }
     steps
@@ -333,10 +357,11 @@ fn debts(model: &Model) -> Vec<Step> {
 
 /// Most suspensions are short.
 fn standing(model: &Model) -> Vec<Step> {
-    let suspended = model.suspended.iter().filter(|(_, is_suspended)| **is_suspended);
-    let reinstated = suspended.flat_map(|(id, _)| [Step::Reinstate(*id); 12]);
-    let suspends =
-        newest(&model.merchants, 2).into_iter().flat_map(|id| [Step::Suspend(id), Step::Reinstate(id)]);
+    let suspended = owners(model, Flag::Suspended).into_iter().filter(|(_, is_suspended)| *is_suspended);
+    let reinstated = suspended.flat_map(|(id, _)| [Step::Set(Flag::Suspended, id, false); 12]);
+    let suspends = newest(&model.merchants, 2)
+        .into_iter()
+        .flat_map(|id| [true, false].map(|to| Step::Set(Flag::Suspended, id, to)));
     suspends.chain(reinstated).collect()
 }
 
@@ -396,26 +421,34 @@ fn asked(targets: Vec<Target>, make: impl Fn(u8, u8, Option<Money>) -> Step) -> 
     steps
 }
 
+fn acted(id: u8, by: u8, act: Act) -> Step {
+    Step::Act { id, by: Some(by), act }
+}
+
+fn ruled(id: u8, payment: u8, ruling: Ruling) -> Step {
+    Step::Rule { id, payment, ruling }
+}
+
 fn captures(model: &Model) -> Vec<Step> {
-    let capture = |is_final| move |id, merchant, money| Step::Capture { id, merchant, money, is_final };
+    let capture = |is_final| move |id, by, asked| acted(id, by, Act::Capture(asked, is_final));
     // What has expired counts as a cent: it is asked for, and not often.
     let targets = targets(model, |_, p| p.capturable.min(if model.now < p.expires_at { LIMIT } else { 1 }));
     [false, true].into_iter().flat_map(|is_final| asked(targets.clone(), capture(is_final))).collect()
 }
 
 fn refunds(model: &Model) -> Vec<Step> {
-    let targets = targets(model, |_, p| p.refundable);
-    asked(targets, |id, merchant, money| Step::Refund { id, merchant, money })
+    let targets = targets(model, |_, p| p.refundable());
+    asked(targets, |id, by, asked| acted(id, by, Act::Refund(asked)))
 }
 
 fn disputes(model: &Model) -> Vec<Step> {
     let id = next(&model.disputes);
-    let targets = targets(model, |_, p| p.refundable);
-    asked(targets, |payment, _, money| Step::Dispute { id, payment, money })
+    let targets = targets(model, |_, p| p.refundable());
+    asked(targets, |payment, _, asked| Step::Act { id: payment, by: None, act: Act::Dispute(id, asked) })
 }
 
 fn voids(model: &Model) -> Vec<Step> {
-    asked(targets(model, |_, p| p.capturable.min(1)), |id, merchant, _| Step::Void { id, merchant })
+    asked(targets(model, |_, p| p.capturable.min(1)), |id, by, _| acted(id, by, Act::Void))
 }
 
 fn increments(model: &Model) -> Vec<Step> {
@@ -423,30 +456,24 @@ fn increments(model: &Model) -> Vec<Step> {
     let funds = |_, p: &Payment| {
         let available = model.has(ClientAvailable(p.client), p.funding.0);
         let (numerator, denominator) = fraction(p.funding.1, p.funding.0, p.currency);
-        let all = if p.declined { 0 } else { available * numerator / denominator };
+        let all = if p.mark == "declined" { 0 } else { available * numerator / denominator };
         if p.capturable > 0 { all.max(1) } else { 0 }
     };
-    let increment = |id, merchant, money: Option<Money>| Step::Increment {
-        id,
-        merchant,
-        money: money.unwrap_or((2, "EUR")),
-    };
-    asked(targets(model, funds), increment)
+    let increment = |asked: Option<Money>| Act::Increment(asked.unwrap_or((2, "EUR")));
+    asked(targets(model, funds), |id, by, asked| acted(id, by, increment(asked)))
 }
 
 /// What comes too late, while the scheduler has not acted yet.
 fn overdue(model: &Model) -> Vec<Step> {
     let expired = model.payments.iter().filter(|(_, p)| p.capturable > 0 && model.now >= p.expires_at);
     let late = expired.flat_map(|(id, p)| {
-        let (id, merchant) = (*id, p.merchant);
-        let capture = Step::Capture { id, merchant, money: None, is_final: true };
-        [capture, Step::Void { id, merchant }, Step::Increment { id, merchant, money: (1, p.currency) }]
+        [Act::Capture(None, true), Act::Void, Act::Increment((1, p.currency))]
+            .map(|act| acted(*id, p.merchant, act))
     });
     let open = model.disputes.iter().filter(|(_, it)| it.is_open() && model.now >= it.respond_by);
     let silent = open.flat_map(|(id, dispute)| {
-        let (id, payment) = (*id, dispute.payment);
-        let merchant = model.payments[&payment].merchant;
-        [Step::Evidence { id, payment, merchant }, Step::Win { id, payment }, Step::Lose { id, payment }]
+        let evidence = Ruling::Evidence(model.payments[&dispute.payment].merchant);
+        [evidence, Ruling::Win, Ruling::Lose].map(|it| ruled(*id, dispute.payment, it))
     });
     late.chain(silent).collect()
 }
@@ -454,36 +481,53 @@ fn overdue(model: &Model) -> Vec<Step> {
 /// What the scheduler would look at, whether it is time or not.
 pub fn due(model: &Model) -> Vec<Step> {
     let held = model.payments.iter().filter(|(_, p)| p.capturable > 0);
-    let ends = held.flat_map(|(id, _)| [Step::Warn(*id), Step::Expire(*id)]);
+    let ends =
+        held.flat_map(|(id, _)| [Act::Warn, Act::Expire].map(|act| Step::Act { id: *id, by: None, act }));
     let open = model.disputes.iter().filter(|(_, dispute)| dispute.is_open());
-    let silent = open.map(|(id, dispute)| Step::LoseUnanswered { id: *id, payment: dispute.payment });
+    let silent = open.map(|(id, dispute)| ruled(*id, dispute.payment, Ruling::LoseUnanswered));
     ends.chain(silent).chain([Step::Settle { merchant: None, currency: None, as_of: None }]).collect()
 }
 
 fn decisions(model: &Model) -> Vec<Step> {
     let mut steps = Vec::new();
     for (id, dispute) in model.disputes.iter().rev().take(4) {
-        let (id, payment) = (*id, dispute.payment);
-        let merchant = model.payments.get(&payment).map_or(0, |p| p.merchant);
-        let [win, lose] = [Step::Win { id, payment }, Step::Lose { id, payment }];
-        let evidence = Step::Evidence { id, payment, merchant };
-        steps.extend([
-            win,
-            lose,
-            evidence,
-            Step::LoseUnanswered { id, payment },
-            Step::Reopen { id, payment },
-        ]);
-        match dispute.status {
-            "won" => steps.extend([Step::Reopen { id, payment }; 5]),
-            "lost" => steps.truncate(steps.len() - 3),
-            _ => steps.extend([win, win, evidence, evidence, lose]),
-        }
+        let evidence = Ruling::Evidence(model.payments.get(&dispute.payment).map_or(0, |p| p.merchant));
+        let any = [Ruling::Win, Ruling::Lose, evidence, Ruling::LoseUnanswered, Ruling::Reopen];
+        let likely: &[Ruling] = match dispute.status {
+            "won" => &[Ruling::Reopen; 5],
+            "lost" => &[],
+            _ => &[Ruling::Win, Ruling::Win, evidence, evidence, Ruling::Lose],
+        };
+        let any = any.iter().take(if dispute.status == "lost" { 2 } else { any.len() });
+        steps.extend(any.chain(likely).map(|ruling| ruled(*id, dispute.payment, *ruling)));
     }
     if let Some((id, dispute)) = model.disputes.iter().next_back() {
-        let (id, payment) = (*id, dispute.payment);
-        steps.extend([Step::Evidence { id, payment, merchant: 9 }, Step::Win { id: id + 1, payment }]);
-        steps.push(Step::Lose { id, payment: payment + 1 });
+        let payment = dispute.payment;
+        steps.push(ruled(*id, payment, Ruling::Evidence(9)));
+        steps.extend([ruled(id + 1, payment, Ruling::Win), ruled(*id, payment + 1, Ruling::Lose)]);
+    }
+    steps
+}
+
+/// Corrections of what can be corrected, of anything else, on a day too early or late; and their approvals.
+fn corrections(model: &Model) -> Vec<Step> {
+    let id = next(&model.corrections);
+    let can_be = |step: &Step| match step {
+        Step::Move(cash, ..) => *cash != Cash::WriteOff,
+        Step::ChangePayout(_, news) => *news == News::Paid,
+        Step::Rule { ruling, .. } => matches!(ruling, Ruling::Lose | Ruling::LoseUnanswered),
+        _ => false,
+    };
+    let ask = |nth: &usize, day| Step::RequestCorrection { id, nth: *nth, day, by: 0 };
+    let likely: Vec<_> = model.past.iter().rev().filter(|(_, (_, step, _))| can_be(step)).take(5).collect();
+    let mut steps: Vec<_> = likely.iter().map(|(nth, _)| ask(nth, model.today())).collect();
+    if let Some((nth, (day, ..))) = likely.first() {
+        steps.extend([ask(nth, day - 1), ask(nth, *day), ask(nth, model.today() + 1)]);
+    }
+    steps.extend(model.past.keys().next_back().map(|nth| ask(nth, model.today())));
+    steps.push(ask(&(model.steps + 9), model.today()));
+    for id in newest(&model.corrections, 4) {
+        steps.extend([0, 1, 1, 1].map(|by| Step::ApproveCorrection { id, by }));
     }
     steps
 }

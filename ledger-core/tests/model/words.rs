@@ -74,37 +74,141 @@ pub struct Settings {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Step {
     OpenClient(u8),
-    Deposit(u8, Money),
-    Withdraw(u8, Money),
-    CloseClient(u8),
-    IssueCard { client: u8, number: u8 },
-    BlockCard(u8),
-    UnblockCard(u8),
+    IssueCard {
+        client: u8,
+        number: u8,
+    },
     OpenMerchant(u8, Settings),
     ChangeSettings(u8, Settings),
-    Suspend(u8),
-    Reinstate(u8),
-    DepositToMerchant(u8, Money),
-    WriteOff(u8, Money),
     CreateKey(u8, Option<u8>),
-    RevokeKey(u8),
-    Pay { id: u8, merchant: u8, number: u8, money: Money, automatic: bool, mistake: Mistake, days: i128 },
-    Increment { id: u8, merchant: u8, money: Money },
-    Capture { id: u8, merchant: u8, money: Option<Money>, is_final: bool },
-    Void { id: u8, merchant: u8 },
-    Refund { id: u8, merchant: u8, money: Option<Money> },
-    Warn(u8),
-    Expire(u8),
-    Dispute { id: u8, payment: u8, money: Option<Money> },
-    Evidence { id: u8, payment: u8, merchant: u8 },
-    Win { id: u8, payment: u8 },
-    Lose { id: u8, payment: u8 },
-    LoseUnanswered { id: u8, payment: u8 },
-    Reopen { id: u8, payment: u8 },
-    Settle { merchant: Option<u8>, currency: Option<Currency>, as_of: Option<i128> },
-    RequestPayout { id: u8, merchant: u8, money: Money },
+    /// Makes something so, or not so any more.
+    Set(Flag, u8, bool),
+    /// Money comes, goes or is lost.
+    Move(Cash, u8, Money),
+    Pay {
+        id: u8,
+        merchant: u8,
+        number: u8,
+        money: Money,
+        automatic: bool,
+        mistake: Mistake,
+        days: i128,
+    },
+    /// Something is done with a payment: by a merchant, or by the house.
+    Act {
+        id: u8,
+        by: Option<u8>,
+        act: Act,
+    },
+    /// A dispute, which is of that payment, goes on.
+    Rule {
+        id: u8,
+        payment: u8,
+        ruling: Ruling,
+    },
+    Settle {
+        merchant: Option<u8>,
+        currency: Option<Currency>,
+        as_of: Option<i128>,
+    },
+    RequestPayout {
+        id: u8,
+        merchant: u8,
+        money: Money,
+    },
     ChangePayout(u8, News),
-    SetRate { from: Currency, to: Currency, rate: Decimal, valid_until: i128 },
+    SetRate {
+        from: Currency,
+        to: Currency,
+        rate: Decimal,
+        valid_until: i128,
+    },
+    /// Asks, with a key, that what the nth step did is taken back; that belongs to a day.
+    RequestCorrection {
+        id: u8,
+        nth: usize,
+        day: i128,
+        by: u8,
+    },
+    /// Takes it back, with a key.
+    ApproveCorrection {
+        id: u8,
+        by: u8,
+    },
+}
+
+/// What is so of a client, card, merchant or key, or is not.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Flag {
+    Closed,
+    Blocked,
+    Suspended,
+    Revoked,
+}
+
+/// Money of a client or merchant that comes from outside or goes there.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Cash {
+    Deposit,
+    Withdrawal,
+    MerchantDeposit,
+    WriteOff,
+}
+
+/// What is done with a payment.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Act {
+    Increment(Money),
+    /// The rest is given up if it is final.
+    Capture(Option<Money>, bool),
+    Void,
+    Refund(Option<Money>),
+    Warn,
+    Expire,
+    /// Opens the dispute of that number.
+    Dispute(u8, Option<Money>),
+}
+
+/// What becomes of a dispute.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Ruling {
+    /// The merchant says something.
+    Evidence(u8),
+    Win,
+    Lose,
+    LoseUnanswered,
+    Reopen,
+}
+
+impl Cash {
+    /// From where the money of that client or merchant comes, and to where it goes.
+    pub fn accounts(self, id: u8) -> [Account; 2] {
+        match self {
+            Self::Deposit => [Account::Bank, Account::ClientAvailable(id)],
+            Self::Withdrawal => [Account::ClientAvailable(id), Account::Bank],
+            Self::MerchantDeposit => [Account::Bank, Account::Available(id)],
+            Self::WriteOff => [Account::Losses, Account::Available(id)],
+        }
+    }
+
+    /// What is known of its client or merchant.
+    pub fn flag(self) -> Flag {
+        match self {
+            Self::Deposit | Self::Withdrawal => Flag::Closed,
+            Self::MerchantDeposit | Self::WriteOff => Flag::Suspended,
+        }
+    }
+}
+
+impl Act {
+    /// The money that it asks for.
+    pub fn asked(&mut self) -> Option<&mut Money> {
+        match self {
+            Self::Increment(money) => Some(money),
+            Self::Capture(asked, _) | Self::Refund(asked) | Self::Dispute(_, asked) => asked.as_mut(),
+            Self::Void | Self::Warn | Self::Expire => None,
+        }
+    }
 }
 
 impl Step {
@@ -112,38 +216,44 @@ impl Step {
     pub fn event(&self) -> &'static str {
         match self {
             Self::OpenClient(_) => "client.opened",
-            Self::Deposit(..) => "client.deposited",
-            Self::Withdraw(..) => "client.withdrawn",
-            Self::CloseClient(_) => "client.closed",
             Self::IssueCard { .. } => "card.issued",
-            Self::BlockCard(_) => "card.blocked",
-            Self::UnblockCard(_) => "card.unblocked",
             Self::OpenMerchant(..) => "merchant.opened",
             Self::ChangeSettings(..) => "merchant.settings_changed",
-            Self::Suspend(_) => "merchant.suspended",
-            Self::Reinstate(_) => "merchant.reinstated",
-            Self::DepositToMerchant(..) => "merchant.deposited",
-            Self::WriteOff(..) => "merchant.balance_written_off",
             Self::CreateKey(..) => "api_key.created",
-            Self::RevokeKey(_) => "api_key.revoked",
+            Self::Set(Flag::Closed, ..) => "client.closed",
+            Self::Set(Flag::Blocked, _, true) => "card.blocked",
+            Self::Set(Flag::Blocked, _, false) => "card.unblocked",
+            Self::Set(Flag::Suspended, _, true) => "merchant.suspended",
+            Self::Set(Flag::Suspended, _, false) => "merchant.reinstated",
+            Self::Set(Flag::Revoked, ..) => "api_key.revoked",
+            Self::Move(Cash::Deposit, ..) => "client.deposited",
+            Self::Move(Cash::Withdrawal, ..) => "client.withdrawn",
+            Self::Move(Cash::MerchantDeposit, ..) => "merchant.deposited",
+            Self::Move(Cash::WriteOff, ..) => "merchant.balance_written_off",
             Self::Pay { .. } => "payment.authorized",
-            Self::Increment { .. } => "payment.authorization_incremented",
-            Self::Capture { .. } => "payment.captured",
-            Self::Void { .. } => "payment.voided",
-            Self::Refund { .. } => "payment.refunded",
-            Self::Warn(_) => "payment.authorization_expiring",
-            Self::Expire(_) => "payment.expired",
-            Self::Dispute { .. } => "payment.disputed",
-            Self::Evidence { .. } => "payment.dispute_evidence_submitted",
-            Self::Win { .. } => "payment.dispute_won",
-            Self::Lose { .. } | Self::LoseUnanswered { .. } => "payment.dispute_lost",
-            Self::Reopen { .. } => "payment.dispute_reopened",
+            Self::Act { act, .. } => match act {
+                Act::Increment(_) => "payment.authorization_incremented",
+                Act::Capture(..) => "payment.captured",
+                Act::Void => "payment.voided",
+                Act::Refund(_) => "payment.refunded",
+                Act::Warn => "payment.authorization_expiring",
+                Act::Expire => "payment.expired",
+                Act::Dispute(..) => "payment.disputed",
+            },
+            Self::Rule { ruling, .. } => match ruling {
+                Ruling::Evidence(_) => "payment.dispute_evidence_submitted",
+                Ruling::Win => "payment.dispute_won",
+                Ruling::Lose | Ruling::LoseUnanswered => "payment.dispute_lost",
+                Ruling::Reopen => "payment.dispute_reopened",
+            },
             Self::Settle { .. } => "settlement.closed",
             Self::RequestPayout { .. } => "payout.requested",
             Self::ChangePayout(_, News::Paid) => "payout.paid",
             Self::ChangePayout(_, News::Failed) => "payout.failed",
             Self::ChangePayout(_, News::Returned) => "payout.returned",
             Self::SetRate { .. } => "fx.rate_set",
+            Self::RequestCorrection { .. } => "correction.requested",
+            Self::ApproveCorrection { .. } => "correction.approved",
         }
     }
 }
@@ -165,4 +275,15 @@ pub enum News {
     Paid,
     Failed,
     Returned,
+}
+
+impl News {
+    /// Where a payout has to stand for it, and where it stands then.
+    pub fn change(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Paid => ("requested", "paid"),
+            Self::Failed => ("requested", "failed"),
+            Self::Returned => ("paid", "returned"),
+        }
+    }
 }

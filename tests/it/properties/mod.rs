@@ -18,7 +18,7 @@ use case::{Case, Service};
 use model::Model;
 use model::payment::Payment;
 use model::plan::{any_step, any_wait, deadlines, due, is_new, to_a_deadline};
-use model::words::{DAY, Step};
+use model::words::{Act, DAY, Ruling, Step};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
@@ -40,7 +40,7 @@ const ASKED_MAX: i128 = 999_999_999_999;
 
 /// What is done next.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum Deed {
     /// A request.
     Ask(Step),
     /// An earlier request once more, this many before the last; and another one under its key.
@@ -55,40 +55,40 @@ struct OverHttp;
 impl ReferenceStateMachine for OverHttp {
     type State = Model;
     /// How long to wait, in microseconds, and what then to do.
-    type Transition = (i128, Act);
+    type Transition = (i128, Deed);
 
     fn init_state() -> BoxedStrategy<Model> {
         Model::init_state()
     }
 
-    fn transitions(model: &Model) -> BoxedStrategy<(i128, Act)> {
-        let ask = (any_step(model), 0..=1_i128).prop_map(|(step, more)| Act::Ask(writable(step, more)));
+    fn transitions(model: &Model) -> BoxedStrategy<(i128, Deed)> {
+        let ask = (any_step(model), 0..=1_i128).prop_map(|(step, more)| Deed::Ask(writable(step, more)));
         prop_oneof![
             30 => (any_wait(model, DISTANCE), ask.clone()),
             6 => (to_a_deadline(model, DISTANCE), ask),
-            2 => (0..40_usize).prop_map(|before| (0, Act::AskAgain(before))),
-            2 => (1..=16_i128).prop_map(|days| (days * DAY + DISTANCE, Act::Schedule)),
+            2 => (0..40_usize).prop_map(|before| (0, Deed::AskAgain(before))),
+            2 => (1..=16_i128).prop_map(|days| (days * DAY + DISTANCE, Deed::Schedule)),
         ]
         .boxed()
     }
 
-    fn preconditions(model: &Model, (wait, act): &(i128, Act)) -> bool {
+    fn preconditions(model: &Model, (wait, deed): &(i128, Deed)) -> bool {
         let now = model.now + wait;
         let near = |at: &i128| (at - now).abs() < DISTANCE;
         // A capture's day is that of its moment.
         let midnight = (now.div_euclid(DAY) + 1) * DAY;
-        !deadlines(model).iter().any(near) && midnight - now >= DISTANCE && can_be_done(model, now, act)
+        !deadlines(model).iter().any(near) && midnight - now >= DISTANCE && can_be_done(model, now, deed)
     }
 
-    fn apply(mut model: Model, (wait, act): &(i128, Act)) -> Model {
+    fn apply(mut model: Model, (wait, deed): &(i128, Deed)) -> Model {
         model.now += wait;
-        match act {
-            Act::Ask(step) if amount(&mut step.clone()).is_some_and(|asked| *asked > ASKED_MAX) => {
+        match deed {
+            Deed::Ask(step) if amount(&mut step.clone()).is_some_and(|asked| *asked > ASKED_MAX) => {
                 model.outcome = "out_of_range";
             }
-            Act::Ask(step) => model.apply(0, step),
-            Act::AskAgain(_) => {}
-            Act::Schedule => due(&model).iter().for_each(|step| model.apply(0, step)),
+            Deed::Ask(step) => model.apply(0, step),
+            Deed::AskAgain(_) => {}
+            Deed::Schedule => due(&model).iter().for_each(|step| model.apply(0, step)),
         }
         model
     }
@@ -97,16 +97,10 @@ impl ReferenceStateMachine for OverHttp {
 /// The amount that a step asks for.
 fn amount(step: &mut Step) -> Option<&mut i128> {
     match step {
-        Step::Deposit(_, money)
-        | Step::Withdraw(_, money)
-        | Step::DepositToMerchant(_, money)
-        | Step::WriteOff(_, money)
-        | Step::Pay { money, .. }
-        | Step::Increment { money, .. }
-        | Step::RequestPayout { money, .. } => Some(&mut money.0),
-        Step::Capture { money, .. } | Step::Refund { money, .. } | Step::Dispute { money, .. } => {
-            money.as_mut().map(|money| &mut money.0)
+        Step::Move(_, _, money) | Step::Pay { money, .. } | Step::RequestPayout { money, .. } => {
+            Some(&mut money.0)
         }
+        Step::Act { act, .. } => act.asked().map(|money| &mut money.0),
         _ => None,
     }
 }
@@ -124,28 +118,44 @@ fn writable(mut step: Step, more: i128) -> Step {
 
 /// Tells whether the act can be done from outside: merchants ask with their own keys, and not before they
 /// have one; a dispute is found by its id alone; what is due is the scheduler's.
-fn can_be_done(model: &Model, now: i128, act: &Act) -> bool {
+fn can_be_done(model: &Model, now: i128, deed: &Deed) -> bool {
     let is_there = |merchant| model.merchants.contains_key(&merchant);
     let is_of = |id, payment| model.disputes.get(&id).is_none_or(|dispute| dispute.payment == payment);
-    match *act {
+    match *deed {
         // Captures of the same day are not due yet, though a request may settle them.
-        Act::Schedule => now.div_euclid(DAY) > model.now.div_euclid(DAY),
-        Act::AskAgain(_) => true,
-        Act::Ask(Step::Warn(_) | Step::Expire(_) | Step::LoseUnanswered { .. }) => false,
-        Act::Ask(Step::Evidence { id, payment, merchant }) => is_there(merchant) && is_of(id, payment),
-        Act::Ask(Step::Win { id, payment } | Step::Lose { id, payment } | Step::Reopen { id, payment }) => {
-            is_of(id, payment)
+        Deed::Schedule => now.div_euclid(DAY) > model.now.div_euclid(DAY),
+        Deed::AskAgain(_) => true,
+        Deed::Ask(
+            Step::Act { act: Act::Warn | Act::Expire, .. }
+            | Step::Rule { ruling: Ruling::LoseUnanswered, .. },
+        ) => false,
+        Deed::Ask(Step::Rule { id, payment, ruling: Ruling::Evidence(merchant) }) => {
+            is_there(merchant) && is_of(id, payment)
         }
-        Act::Ask(
+        Deed::Ask(Step::Rule { id, payment, .. }) => is_of(id, payment),
+        Deed::Ask(
             Step::Pay { merchant, .. }
-            | Step::Increment { merchant, .. }
-            | Step::Capture { merchant, .. }
-            | Step::Void { merchant, .. }
-            | Step::Refund { merchant, .. }
+            | Step::Act { by: Some(merchant), .. }
             | Step::RequestPayout { merchant, .. },
         ) if !is_there(merchant) => false,
-        Act::Ask(Step::SetRate { valid_until, .. }) => valid_until <= now || valid_until - now >= DISTANCE,
-        Act::Ask(step) => is_new(model, &step),
+        // Events of the scheduler are named by no answer; of a payment the last is.
+        Deed::Ask(Step::RequestCorrection { nth, .. })
+            if model.past.get(&nth).is_some_and(|(_, step, _)| is_scheduled(step)) =>
+        {
+            false
+        }
+        Deed::Ask(Step::SetRate { valid_until, .. }) => valid_until <= now || valid_until - now >= DISTANCE,
+        Deed::Ask(step) => is_new(model, &step),
+    }
+}
+
+/// Tells whether the scheduler may have done it.
+fn is_scheduled(step: &Step) -> bool {
+    match step {
+        Step::Act { act, .. } => matches!(act, Act::Warn | Act::Expire),
+        Step::Rule { ruling, .. } => *ruling == Ruling::LoseUnanswered,
+        Step::Settle { .. } => true,
+        _ => false,
     }
 }
 
@@ -213,10 +223,10 @@ fn cases_reach_every_outcome_of_a_request() {
 }
 
 /// All that a request can bring about.
-const EVENTS: usize = 31;
+const EVENTS: usize = 33;
 
 /// All that a request can be refused for, or a payment declined, within a few dozen acts.
-const REFUSALS: [&str; 29] = [
+const REFUSALS: [&str; 33] = [
     "authorization_expired",
     "capture_exceeds_authorization",
     "card_already_registered",
@@ -224,9 +234,13 @@ const REFUSALS: [&str; 29] = [
     "card_not_recognised",
     "client_closed",
     "client_not_empty",
+    "correction_needs_another_key",
     "currency_mismatch",
+    "date_out_of_range",
     "dispute_closed",
     "dispute_exceeds_refundable",
+    "event_already_corrected",
+    "event_not_correctable",
     "expired_card",
     "fx_rate_expired",
     "insufficient_available_balance",
