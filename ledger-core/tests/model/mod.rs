@@ -94,12 +94,11 @@ impl Model {
                 self.flags.insert((Flag::Revoked, id), false);
             }
             Step::Set(flag, id, to) => {
-                ensure(self.flags.insert((flag, id), to).ok_or("not_found")? != to, "nothing")?;
-                match flag {
-                    Flag::Closed => ensure(self.is_empty(id), "client_not_empty")?,
-                    Flag::Blocked => self.cards.entry(id).or_default().1 = 0,
-                    Flag::Suspended | Flag::Revoked => {}
-                }
+                let changes = self.flags.insert((flag, id), to).ok_or("not_found")? != to;
+                let forgives =
+                    flag == Flag::Blocked && std::mem::take(&mut self.cards.entry(id).or_default().1) > 0;
+                ensure(changes || forgives && !to, "nothing")?;
+                ensure(flag != Flag::Closed || self.is_empty(id), "client_not_empty")?;
             }
             Step::Move(cash, id, (amount, currency)) => {
                 let closed = found(&self.flags, (cash.flag(), id))?;
