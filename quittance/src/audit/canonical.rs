@@ -3,6 +3,8 @@
 //! Events hold no numbers but whole ones, so the part of the RFC that prints floats is not here: such a
 //! number is a finding by itself.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 /// The largest whole number that every JSON reader keeps exactly: 2^53 − 1.
@@ -28,7 +30,7 @@ fn write(value: &Value, out: &mut String) -> Result<(), Inexact> {
             if size > SAFE_INTEGER_MAX {
                 return Err(Inexact);
             }
-            out.push_str(&number.to_string());
+            let _ = write!(out, "{number}");
         }
         Value::String(text) => write_string(text, out),
         Value::Array(items) => {
@@ -62,19 +64,24 @@ fn write(value: &Value, out: &mut String) -> Result<(), Inexact> {
 
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            control if control < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(control))),
-            other => out.push(other),
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            8 => out.push_str("\\b"),
+            b'\t' => out.push_str("\\t"),
+            b'\n' => out.push_str("\\n"),
+            12 => out.push_str("\\f"),
+            b'\r' => out.push_str("\\r"),
+            control => {
+                let _ = write!(out, "\\u{control:04x}");
+            }
         }
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
     out.push('"');
 }
 

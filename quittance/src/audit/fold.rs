@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::ledger::{Desk, Ledger};
-use super::log::{Chain, LogRow};
+use super::log::{Chain, Leaf};
 use super::outcome::Outcomes;
 use super::report::{Findings, Place, Report};
 use super::snapshot::Snapshot;
@@ -34,9 +34,10 @@ impl Fold {
     }
 
     /// Takes the next row of the log.
-    pub(super) fn take(&mut self, row: &LogRow) {
+    pub(super) fn take(&mut self, mut leaf: Leaf) {
         self.events += 1;
-        let event = self.chain.follow(row, &mut self.findings);
+        let hash = std::mem::take(&mut leaf.hash);
+        let event = self.chain.follow(leaf, &mut self.findings);
         if let Some(event) = &event {
             self.postings += event.postings.len() as u64;
             let mut desk = Desk {
@@ -49,7 +50,7 @@ impl Fold {
             self.outcomes.follow(self.previous.as_ref(), event, &mut self.findings);
             self.snapshots.iter_mut().for_each(|snapshot| snapshot.observe(event, &effects, &self.ledger));
         }
-        self.reach(self.chain.position, &row.leaf_hash);
+        self.reach(self.chain.position, &hash);
         self.previous = event;
     }
 

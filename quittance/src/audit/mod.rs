@@ -18,6 +18,7 @@ mod balance;
 mod canonical;
 mod card;
 mod client;
+mod copy;
 mod correction;
 mod dispute;
 mod event;
@@ -56,7 +57,7 @@ use tokio::sync::mpsc;
 pub use report::{Checked, Finding, Place, Report};
 
 use fold::Fold;
-use log::LogRow;
+use log::{Leaf, LogRow};
 use model::{READ_MODELS, WRITE_SIDE};
 use outcome::Outcomes;
 use report::Findings;
@@ -141,21 +142,30 @@ async fn read_write_side(log: &mut PgConnection, fold: &mut Fold, personal: bool
     Ok(head)
 }
 
-/// Reads the log up to the head, range by range, and folds it on a thread of its own meanwhile.
+/// Reads the log up to the head, range by range; meanwhile one thread reads the events, another folds them.
 async fn run(url: &str, mut fold: Fold, head: u64, bar: ProgressBar) -> anyhow::Result<(Fold, Report)> {
     let (ranges, mut arriving) = mpsc::channel::<Vec<LogRow>>(RANGES_AHEAD);
+    let (leaves, mut checked) = mpsc::channel::<Vec<Leaf>>(RANGES_AHEAD);
     let reading = tokio::spawn(read_log(connect(url).await?, head, ranges));
+    let checking = tokio::task::spawn_blocking(move || {
+        while let Some(rows) = arriving.blocking_recv() {
+            if leaves.blocking_send(rows.into_iter().map(Leaf::of).collect()).is_err() {
+                break;
+            }
+        }
+    });
     let folding = tokio::task::spawn_blocking(move || {
         fold.begin();
-        while let Some(rows) = arriving.blocking_recv() {
-            rows.iter().for_each(|row| fold.take(row));
-            bar.inc(rows.len() as u64);
+        while let Some(leaves) = checked.blocking_recv() {
+            bar.inc(leaves.len() as u64);
+            leaves.into_iter().for_each(|leaf| fold.take(leaf));
         }
         bar.finish_and_clear();
         let report = fold.finish(head);
         (fold, report)
     });
     let folded = folding.await?;
+    checking.await?;
     reading.await??;
     Ok(folded)
 }
@@ -163,15 +173,17 @@ async fn run(url: &str, mut fold: Fold, head: u64, bar: ProgressBar) -> anyhow::
 /// Sends the log's rows in ranges, each read by one short statement.
 async fn read_log(mut log: PgConnection, head: u64, ranges: mpsc::Sender<Vec<LogRow>>) -> anyhow::Result<()> {
     for after in (0..head).step_by(RANGE as usize) {
-        let rows: Vec<LogRow> = sqlx::query_as(
-            "SELECT position, stream_id, version, type, recorded_at, canonical, leaf_hash
-             FROM events WHERE position > $1 AND position <= $2 ORDER BY position",
-        )
-        .bind(after.cast_signed())
-        .bind(head.min(after + RANGE).cast_signed())
-        .fetch_all(&mut log)
-        .await
-        .context("events can't be read")?;
+        let last = head.min(after + RANGE);
+        let query = format!(
+            "SELECT {} FROM events WHERE position > {after} AND position <= {last} ORDER BY position",
+            LogRow::COLUMNS
+        );
+        let mut rows = Vec::with_capacity(RANGE as usize);
+        let reading = copy::rows(&mut log, &query, |row| {
+            rows.push(LogRow::of(row)?);
+            Ok(())
+        });
+        reading.await.context("events can't be read")?;
         if ranges.send(rows).await.is_err() {
             break;
         }

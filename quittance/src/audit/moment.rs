@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 
 /// A day of 24 hours, in microseconds.
 const DAY: i64 = 86_400_000_000;
 
-/// The spelling: RFC 3339, UTC, six digits.
-const SPELLING: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
+/// The spelling: RFC 3339, UTC, six digits. A zero stands for any digit.
+const SPELLING: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
 
 /// A moment in UTC, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -17,14 +17,33 @@ pub(super) struct Moment(i64);
 impl Moment {
     /// Reads the log's spelling, and no other.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let moment = NaiveDateTime::parse_from_str(text, SPELLING).ok()?;
-        let moment = Self(moment.and_utc().timestamp_micros());
-        (moment.to_string() == text).then_some(moment)
+        let bytes: &[u8; 27] = text.as_bytes().try_into().ok()?;
+        let fits =
+            |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+        if !bytes.iter().zip(SPELLING).all(fits) {
+            return None;
+        }
+        let part = |from: usize, to: usize| {
+            bytes[from..to].iter().fold(0, |number, digit| 10 * number + u32::from(digit - b'0'))
+        };
+        let day = NaiveDate::from_ymd_opt(part(0, 4).cast_signed(), part(5, 7), part(8, 10))?;
+        let moment = day.and_hms_micro_opt(part(11, 13), part(14, 16), part(17, 19), part(20, 26))?;
+        Some(Self(moment.and_utc().timestamp_micros()))
     }
 
-    /// Takes a moment of the database, which keeps microseconds.
-    pub(super) const fn of(moment: DateTime<Utc>) -> Self {
-        Self(moment.timestamp_micros())
+    /// Takes a moment of the database, in microseconds since 1970.
+    pub(super) const fn of_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn micros(self) -> i64 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(super) const fn plus_micros(self, micros: i64) -> Self {
+        Self(self.0 + micros)
     }
 
     /// Returns the UTC day.
@@ -50,7 +69,18 @@ impl Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.date_time().format(SPELLING).fmt(f)
+        let (date, time) = (self.date_time().date_naive(), self.date_time().time());
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
+            date.year(),
+            date.month(),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.nanosecond() / 1000
+        )
     }
 }
 

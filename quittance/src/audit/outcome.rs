@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
 
+use super::copy::{self, Row};
 use super::event::Event;
 use super::report::{Findings, Place};
 
@@ -36,12 +37,24 @@ struct Claim {
 }
 
 /// A row of `outcomes`.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(super) struct OutcomeRow {
     pub(super) key: Uuid,
-    pub(super) status: i16,
+    pub(super) status: i64,
     pub(super) position: i64,
     pub(super) answer: String,
+}
+
+impl OutcomeRow {
+    /// Takes a row's columns.
+    fn of(mut row: Row<'_>) -> anyhow::Result<Self> {
+        Ok(Self {
+            key: Uuid::from_slice(row.bytes()?)?,
+            status: row.number()?,
+            position: row.number()?,
+            answer: row.text()?.to_owned(),
+        })
+    }
 }
 
 /// What an audit looks at in an answer.
@@ -82,19 +95,12 @@ impl Outcomes {
     /// Reads all outcomes, in the transaction that the connection is in.
     pub(super) async fn load(connection: &mut PgConnection, head: u64) -> anyhow::Result<Self> {
         let unreadable = "outcomes can't be read";
-        let declare =
-            "DECLARE audit_outcomes NO SCROLL CURSOR FOR SELECT key, status, position, answer FROM outcomes";
-        sqlx::query(declare).execute(&mut *connection).await.context(unreadable)?;
         let mut outcomes = Self::default();
-        loop {
-            let fetch = sqlx::query_as("FETCH 10000 FROM audit_outcomes").persistent(false);
-            let rows: Vec<OutcomeRow> = fetch.fetch_all(&mut *connection).await.context(unreadable)?;
-            if rows.is_empty() {
-                break;
-            }
-            rows.iter().for_each(|row| outcomes.keep(row, head));
-        }
-        sqlx::query("CLOSE audit_outcomes").execute(connection).await?;
+        let reading = copy::rows(connection, "SELECT key, status, position, answer FROM outcomes", |row| {
+            outcomes.keep(&OutcomeRow::of(row)?, head);
+            Ok(())
+        });
+        reading.await.context(unreadable)?;
         outcomes.sort();
         Ok(outcomes)
     }

@@ -153,6 +153,7 @@ impl Findings {
     /// Takes over other findings.
     pub(super) fn append(&mut self, mut others: Self) {
         self.total += others.total;
+        others.told.truncate(TOLD_MAX.saturating_sub(self.told.len()));
         self.told.append(&mut others.told);
     }
 

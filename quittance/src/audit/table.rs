@@ -4,14 +4,15 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
+use std::str::Utf8Error;
 
 use anyhow::Context;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::PgConnection;
 
 use super::canonical;
+use super::copy;
 use super::report::{Findings, Place};
 use super::subject::SEALED;
 
@@ -20,9 +21,6 @@ const TOLD_MAX: usize = 20;
 
 /// How long a shown value may be.
 const SHOWN_MAX: usize = 200;
-
-/// How many rows are fetched at once.
-const FETCHED: &str = "FETCH 10000 FROM audit_rows";
 
 /// What a table looks like.
 #[derive(Debug)]
@@ -193,49 +191,35 @@ async fn scan(
 ) -> anyhow::Result<()> {
     let columns: Vec<String> = shape.columns.iter().map(|(name, kind)| kind.select(name)).collect();
     let schema = schema.map(|name| format!("\"{}\".", name.replace('"', "\"\""))).unwrap_or_default();
-    let rows = format!("SELECT {} FROM {schema}\"{}\"", columns.join(", "), shape.name);
-    let declare = format!("DECLARE audit_rows NO SCROLL CURSOR FOR {rows}");
-    let unreadable = || format!("table {} can't be read", shape.name);
-    sqlx::query(AssertSqlSafe(declare)).execute(&mut *connection).await.with_context(unreadable)?;
-    loop {
-        // Not a prepared statement: its columns change with the cursor.
-        let fetch = sqlx::query(FETCHED).persistent(false);
-        let rows = fetch.fetch_all(&mut *connection).await.with_context(unreadable)?;
-        if rows.is_empty() {
-            break;
-        }
-        for row in &rows {
-            let cells: Result<Vec<Cell<'_>>, sqlx::Error> = shape
-                .columns
-                .iter()
-                .enumerate()
-                .map(|(at, (_, kind))| kind.read(row, at, personal))
-                .collect();
-            each(&cells?);
-        }
-    }
-    sqlx::query("CLOSE audit_rows").execute(connection).await?;
-    Ok(())
+    let query = format!("SELECT {} FROM {schema}\"{}\"", columns.join(", "), shape.name);
+    let reading = copy::rows(connection, &query, |mut row| {
+        let cells = shape.columns.iter().map(|(_, kind)| Ok(kind.read(row.field()?, personal)?));
+        each(&cells.collect::<anyhow::Result<Vec<Cell<'_>>>>()?);
+        Ok(())
+    });
+    reading.await.with_context(|| format!("table {} can't be read", shape.name))
 }
 
 impl Kind {
-    /// Writes the expression that makes a column's value text.
+    /// Writes the expression that makes a column's value text, or leaves it a moment.
     fn select(self, column: &str) -> String {
         match self {
-            Self::Moment => {
-                format!(r#"to_char("{column}" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
-            }
+            Self::Moment => format!("\"{column}\""),
             Self::Plain | Self::Json | Self::Personal => format!("\"{column}\"::text"),
         }
     }
 
     /// Reads a value into the form in which it is compared.
-    fn read(self, row: &PgRow, at: usize, personal: bool) -> Result<Cell<'_>, sqlx::Error> {
-        let Some(found) = row.try_get::<Option<&str>, _>(at)? else { return Ok(None) };
+    fn read(self, found: Option<&[u8]>, personal: bool) -> Result<Cell<'_>, Utf8Error> {
+        let Some(found) = found else { return Ok(None) };
+        if self == Self::Moment {
+            return Ok(of(copy::moment(found)));
+        }
+        let found = std::str::from_utf8(found)?;
         Ok(Some(match self {
             Self::Personal if !personal => SEALED.into(),
-            Self::Plain | Self::Moment | Self::Personal => found.into(),
             Self::Json => canonical_form(found).map_or(Cow::Borrowed(found), Cow::Owned),
+            Self::Plain | Self::Moment | Self::Personal => found.into(),
         }))
     }
 }

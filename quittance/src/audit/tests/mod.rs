@@ -14,12 +14,12 @@ use ledger_core::ids::StreamId;
 use ledger_core::personal::SecretKey;
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
-use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::audit::canonical;
 use crate::audit::fold::Fold;
-use crate::audit::log::{LogRow, leaf_hash};
+use crate::audit::log::{Leaf, LogRow, leaf_hash};
 use crate::audit::model::{Model, READ_MODELS, WRITE_SIDE};
+use crate::audit::moment::Moment;
 use crate::audit::outcome::OutcomeRow;
 use crate::audit::report::{Place, Report};
 use crate::audit::snapshot::Snapshot;
@@ -48,7 +48,7 @@ fn audit(rows: &[LogRow], outcomes: &[OutcomeRow], vault: Vault) -> Report {
     outcomes.iter().for_each(|row| fold.outcomes.keep(row, head));
     fold.outcomes.sort();
     fold.begin();
-    rows.iter().for_each(|row| fold.take(row));
+    rows.iter().cloned().map(Leaf::of).for_each(|leaf| fold.take(leaf));
     let mut report = fold.finish(head);
     report.add(fold.findings);
     report.add(fold.outcomes.findings);
@@ -108,7 +108,7 @@ fn wrong_tables_of(
     fold.outcomes.sort();
     fold.snapshots.push(snapshot);
     fold.begin();
-    log.iter().for_each(|row| fold.take(row));
+    log.iter().cloned().map(Leaf::of).for_each(|leaf| fold.take(leaf));
     let head = log.len() as u64;
     assert!(fold.finish(head).models.iter().all(|model| model.position == position as u64));
     assert_eq!(fold.findings.told, []);
@@ -127,7 +127,7 @@ fn row(event: &Value) -> LogRow {
         stream_id: event["stream_id"].as_str().unwrap().to_owned(),
         version: event["version"].as_i64().unwrap(),
         kind: event["type"].as_str().unwrap().to_owned(),
-        recorded_at: event["recorded_at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap(),
+        recorded_at: Moment::parse(event["recorded_at"].as_str().unwrap()).unwrap(),
         leaf_hash: leaf_hash(&canonical).to_vec(),
         canonical,
     }

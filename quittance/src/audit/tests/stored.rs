@@ -31,7 +31,7 @@ fn columns_are_those_of_the_text() {
     assert_first(&with_row(3, |row| row.kind = "client.withdrawn".into()), 3, "type");
     assert_first(&with_row(3, |row| row.stream_id = id("cli", 2)), 3, "stream_id");
     assert_first(&with_row(3, |row| row.version = 3), 3, "version");
-    assert_first(&with_row(3, |row| row.recorded_at += chrono::Duration::microseconds(1)), 3, "recorded_at");
+    assert_first(&with_row(3, |row| row.recorded_at = row.recorded_at.plus_micros(1)), 3, "recorded_at");
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn wrong_tables(model: &'static dyn Model, position: usize, rows: &[(&str, &[&st
 
 /// When the event at a position of [`Script::with_payments`] was recorded.
 fn row_time(position: usize) -> i64 {
-    Script::new().with_payments().rows()[position - 1].recorded_at.timestamp_micros()
+    Script::new().with_payments().rows()[position - 1].recorded_at.micros()
 }
 
 #[test]
