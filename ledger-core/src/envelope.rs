@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::canonical;
 use crate::event::{DecodeError, Event};
 use crate::ids::{EventId, StreamId};
 use crate::journal::JournalEntry;
@@ -42,8 +43,8 @@ pub struct Envelope {
     pub draft: Draft,
 }
 
-/// The envelope object of the contract; its fields in the order of RFC 8785.
-#[derive(Serialize, Deserialize)]
+/// The envelope object of the contract.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     actor: String,
@@ -56,6 +57,26 @@ struct Stored {
     schema_version: u32,
     stream_id: StreamId,
     r#type: String,
+    version: u64,
+}
+
+/// What stands before `data` in the envelope object.
+#[derive(Serialize)]
+struct Before<'a> {
+    actor: &'a str,
+}
+
+/// What stands behind `data`, in the order of RFC 8785.
+#[derive(Serialize)]
+struct Behind<'a> {
+    event_id: EventId,
+    position: u64,
+    postings: &'a JournalEntry,
+    recorded_at: Timestamp,
+    request_id: Option<&'a str>,
+    schema_version: u32,
+    stream_id: StreamId,
+    r#type: &'static str,
     version: u64,
 }
 
@@ -73,21 +94,23 @@ impl Envelope {
     /// Writes the canonical form: the RFC 8785 text of the envelope object. It is final.
     pub fn canonical(&self) -> Result<String, serde_json::Error> {
         let Draft { event_id, stream_id, event, postings } = &self.draft;
-        let mut tagged = serde_json::to_value(event)?;
-        let stored = Stored {
-            actor: self.actor.clone(),
-            data: tagged.get_mut("data").map(Value::take).unwrap_or_default(),
+        let before = canonical::to_string(&Before { actor: &self.actor })?;
+        let tagged = canonical::to_string(event)?;
+        let behind = canonical::to_string(&Behind {
             event_id: *event_id,
             position: self.position,
-            postings: postings.clone(),
+            postings,
             recorded_at: self.recorded_at,
-            request_id: self.request_id.clone(),
+            request_id: self.request_id.as_deref(),
             schema_version: event.schema_version(),
             stream_id: *stream_id,
-            r#type: event.type_name().to_owned(),
+            r#type: event.type_name(),
             version: self.version,
-        };
-        serde_json_canonicalizer::to_string(&stored)
+        })?;
+        // {"data":…,"type":…}, of which the data stand in the envelope as they are.
+        let data = tagged.rsplit_once(",\"type\":").and_then(|(data, _)| data.strip_prefix('{'));
+        let data = data.ok_or_else(|| serde::ser::Error::custom("an event without data"))?;
+        Ok([&before[..before.len() - 1], ",", data, ",", &behind[1..]].concat())
     }
 
     /// Reads a canonical form, of today's or of any earlier schema version.

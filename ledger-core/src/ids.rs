@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::money::Currency;
+use crate::text;
 
 /// The text is no id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +24,21 @@ fn parse(prefix: &str, text: &str) -> Result<Uuid, MalformedId> {
     Uuid::try_parse(digits).map_err(|_| MalformedId)
 }
 
+/// The length of the longest id.
+const LENGTH_MAX: usize = 5 + 32;
+
+/// Writes an id's text into a buffer: every event holds a dozen of them, so they are not formatted piece by piece.
+fn written<'a>(prefix: &str, uuid: Uuid, buffer: &'a mut [u8; LENGTH_MAX]) -> &'a str {
+    let (begin, digits) = buffer.split_at_mut(prefix.len());
+    begin.copy_from_slice(prefix.as_bytes());
+    uuid.simple().encode_lower(digits);
+    std::str::from_utf8(&buffer[..prefix.len() + 32]).unwrap_or_default()
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
 
         impl $name {
@@ -48,7 +59,13 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.0.simple())
+                f.write_str(written($prefix, self.0, &mut [0; LENGTH_MAX]))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(written($prefix, self.0, &mut [0; LENGTH_MAX]))
             }
         }
 
@@ -66,17 +83,15 @@ macro_rules! ids {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = MalformedId;
-
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
         impl From<$name> for String {
             fn from(id: $name) -> Self {
                 id.to_string()
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                text::deserialize(deserializer)
             }
         }
     )+};
@@ -110,8 +125,7 @@ ids! {
 }
 
 /// A stream: the events of one aggregate, named by the aggregate's id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum StreamId {
     /// A client's own events.
     Client(ClientId),
@@ -155,6 +169,18 @@ impl fmt::Display for StreamId {
     }
 }
 
+impl Serialize for StreamId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
 impl FromStr for StreamId {
     type Err = MalformedId;
 
@@ -177,20 +203,6 @@ impl FromStr for StreamId {
             }
             _ => Err(MalformedId),
         }
-    }
-}
-
-impl TryFrom<String> for StreamId {
-    type Error = MalformedId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<StreamId> for String {
-    fn from(id: StreamId) -> Self {
-        id.to_string()
     }
 }
 

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::{ClientId, MalformedId, MerchantId};
 use crate::money::{Currency, Money};
+use crate::text;
 
 /// Who owns money that the house holds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Owner {
     /// A client.
     Client(ClientId),
@@ -27,6 +27,18 @@ impl fmt::Display for Owner {
     }
 }
 
+impl Serialize for Owner {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
 impl FromStr for Owner {
     type Err = MalformedId;
 
@@ -35,23 +47,8 @@ impl FromStr for Owner {
     }
 }
 
-impl TryFrom<String> for Owner {
-    type Error = MalformedId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Owner> for String {
-    fn from(owner: Owner) -> Self {
-        owner.to_string()
-    }
-}
-
 /// An account of the chart of accounts; with a currency it holds one balance.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Account {
     /// What a client can spend.
     ClientAvailable(ClientId),
@@ -130,6 +127,18 @@ impl fmt::Display for Account {
     }
 }
 
+impl Serialize for Account {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
 impl FromStr for Account {
     type Err = MalformedId;
 
@@ -152,22 +161,8 @@ impl FromStr for Account {
     }
 }
 
-impl TryFrom<String> for Account {
-    type Error = MalformedId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Account> for String {
-    fn from(account: Account) -> Self {
-        account.to_string()
-    }
-}
-
 /// One side of a posting, with its amount (always above zero).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Leg {
     /// The amount is debited to the account.
@@ -178,12 +173,40 @@ pub enum Leg {
 
 /// One line of a journal entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "StoredPosting")]
 pub struct Posting {
     /// The account.
     pub account: Account,
     /// Debit or credit, and how much.
     #[serde(flatten)]
     pub leg: Leg,
+}
+
+/// A posting as it is read: flattened, its leg would be kept aside in a tree first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPosting {
+    account: Account,
+    debit: Option<Money>,
+    credit: Option<Money>,
+}
+
+/// The posting has two legs, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a posting is either a debit or a credit")]
+pub struct NoPosting;
+
+impl TryFrom<StoredPosting> for Posting {
+    type Error = NoPosting;
+
+    fn try_from(StoredPosting { account, debit, credit }: StoredPosting) -> Result<Self, NoPosting> {
+        let leg = match (debit, credit) {
+            (Some(money), None) => Leg::Debit(money),
+            (None, Some(money)) => Leg::Credit(money),
+            _ => return Err(NoPosting),
+        };
+        Ok(Self { account, leg })
+    }
 }
 
 impl Posting {
@@ -222,9 +245,15 @@ impl Move {
 }
 
 /// The postings of one event: none, or balanced in each currency. No other can be built (I3).
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Posting>", into = "Vec<Posting>")]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<Posting>")]
 pub struct JournalEntry(Vec<Posting>);
+
+impl Serialize for JournalEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
 
 /// The postings sum to something other than zero in a currency, or one of them is not above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -344,7 +373,7 @@ mod tests {
             assert_eq!(format!("{account}:EUR").parse::<Account>(), Err(MalformedId));
         }
         for owner in [Owner::Client(client), Owner::Merchant(merchant)] {
-            assert_eq!(Owner::try_from(String::from(owner)), Ok(owner));
+            assert_eq!(owner.to_string().parse(), Ok(owner));
         }
     }
 

@@ -13,6 +13,7 @@
 
 pub mod api_key;
 pub mod balance;
+pub mod canonical;
 pub mod card;
 pub mod card_number;
 pub mod client;
@@ -36,6 +37,7 @@ pub mod stamp;
 pub mod state;
 #[cfg(test)]
 mod testing;
+mod text;
 pub mod time;
 #[cfg(test)]
 mod transitions;

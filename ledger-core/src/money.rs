@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The largest amount of one request, in minor units.
 pub const AMOUNT_MAX: i64 = 999_999_999_999;
@@ -13,8 +13,8 @@ pub const AMOUNT_MAX: i64 = 999_999_999_999;
 pub const BALANCE_MAX: i64 = 9_007_199_254_740_991;
 
 /// An active ISO 4217 currency that has minor units. Orders alphabetically.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Currency([u8; 3]);
 
 /// The text is no ISO 4217 code that money can be kept in: unknown, superseded, or without minor units.
@@ -64,6 +64,12 @@ impl TryFrom<String> for Currency {
 impl From<Currency> for String {
     fn from(currency: Currency) -> Self {
         currency.code().to_owned()
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
     }
 }
 

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, SubsecRound, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, SubsecRound, Timelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// A moment in UTC, in whole microseconds: what PostgreSQL keeps and what is hashed.
 ///
 /// Its text is RFC 3339 with exactly six digits and `Z`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Timestamp(DateTime<Utc>);
 
 /// The text is no RFC 3339 moment.
@@ -55,7 +56,25 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.format("%Y-%m-%dT%H:%M:%S%.6fZ"))
+        // A pattern would be read again each time.
+        let (day, time) = (self.0.date_naive(), self.0.time());
+        let (hour, minute) = (time.hour(), time.minute());
+        // A leap second is one that has more than 10^9 nanoseconds.
+        let second = time.second() + time.nanosecond() / 1_000_000_000;
+        let micros = time.nanosecond() % 1_000_000_000 / 1_000;
+        write!(f, "{day}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
     }
 }
 
@@ -65,20 +84,6 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let moment = DateTime::parse_from_rfc3339(text).map_err(|_| MalformedTimestamp)?;
         Ok(Self::new(moment.to_utc()))
-    }
-}
-
-impl TryFrom<String> for Timestamp {
-    type Error = MalformedTimestamp;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Timestamp> for String {
-    fn from(moment: Timestamp) -> Self {
-        moment.to_string()
     }
 }
 
@@ -147,6 +152,7 @@ mod tests {
         for (sent, kept) in [
             ("2026-11-24T08:00:00Z", "2026-11-24T08:00:00.000000Z"),
             ("2026-11-24T09:00:00.1234567+01:00", "2026-11-24T08:00:00.123456Z"),
+            ("2016-12-31T23:59:60.000500Z", "2016-12-31T23:59:60.000500Z"),
         ] {
             assert_eq!(sent.parse::<Timestamp>().unwrap().to_string(), kept);
         }
