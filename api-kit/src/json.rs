@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::ser::{Serialize, Serializer};
 
 use crate::problem::ApiError;
 
@@ -35,25 +35,24 @@ impl Json {
         serde_json::from_slice(text).map_err(|_| ApiError::MalformedJson)
     }
 
-    /// Turns into the value that RFC 8785 writes.
-    pub fn to_value(&self) -> Value {
-        match self {
-            Self::Null => Value::Null,
-            Self::Bool(value) => Value::from(*value),
-            Self::Integer(value) => Value::from(*value),
-            Self::Number(value) => Value::from(*value),
-            Self::Text(text) => Value::from(text.as_str()),
-            Self::List(items) => items.iter().map(Self::to_value).collect(),
-            Self::Object(members) => {
-                Value::Object(members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect())
-            }
-        }
-    }
-
     /// Tells whether a number is out of an `i64`'s range, however it is written.
     pub(crate) fn is_beyond_integers(number: f64) -> bool {
         // 2^63, exactly.
         number.abs() >= 9_223_372_036_854_775_808.0
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Number(value) => serializer.serialize_f64(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Object(members) => serializer.collect_map(members),
+        }
     }
 }
 
@@ -183,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_value_comes_back_whole() {
-        let text = br#"{"a":[1,true,null,"x"],"b":{"c":-5}}"#;
-        assert_eq!(Json::parse(text).unwrap().to_value(), serde_json::from_slice::<Value>(text).unwrap());
+        let text = r#"{"a":[1,true,null,"x",0.5],"b":{"c":-5}}"#;
+        assert_eq!(serde_json::to_string(&Json::parse(text.as_bytes()).unwrap()).unwrap(), text);
     }
 }

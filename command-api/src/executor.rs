@@ -353,11 +353,12 @@ impl Deciding {
             Err(Rejection::DateOutOfRange) => return Ok(Answered::Refused(Refusal::DateOutOfRange)),
             Err(Rejection::TooEarly) => return Ok(Answered::Refused(Refusal::TooEarly)),
             Err(Rejection::Conflict(conflict)) => {
-                (409, (self.conflict_body)(&conflict, order.request_id.as_deref().unwrap_or_default()))
+                let body = (self.conflict_body)(&conflict, order.request_id.as_deref().unwrap_or_default());
+                (409, body.to_string())
             }
         };
         let Idempotency { key, fingerprint } = order.idempotency;
-        let outcome = Outcome { key, fingerprint, status, position: self.head.0, answer: answer.to_string() };
+        let outcome = Outcome { key, fingerprint, status, position: self.head.0, answer };
         self.known.insert(key, Known { outcome: outcome.clone(), event_id: None });
         self.batch.outcomes.push(outcome.clone());
         Ok(Answered::Outcome { outcome, replayed: false })
@@ -369,7 +370,7 @@ impl Deciding {
         order: &Order,
         drafts: Vec<Draft>,
         now: Timestamp,
-    ) -> Result<(u16, serde_json::Value), StoreError> {
+    ) -> Result<(u16, String), StoreError> {
         if !drafts.is_empty() {
             self.batch.subject_keys.extend(order.subject_key.clone());
             match &order.command {

@@ -1,5 +1,6 @@
 //! Between HTTP and the queue: what every command's request goes through, in the contract's order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_kit::fields::{self, FieldCode, FieldError, Fields};
@@ -14,10 +15,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use event_store::clock::Clock;
 use event_store::lookup::{self, Principal};
-use ledger_core::Command;
 use ledger_core::api_key::Role;
 use ledger_core::ids::{ClientId, EventId, MerchantId, StreamId};
 use ledger_core::personal::Sealed;
+use ledger_core::{Command, canonical};
+use serde::{Serialize, Serializer};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -318,11 +320,35 @@ fn idempotency_key(headers: &HeaderMap) -> Result<&str, ApiError> {
 
 /// Writes the body's RFC 8785 form without the CVC: not even a keyed hash of one is stored.
 fn canonical_without_cvc(json: &Json) -> Result<String, ApiError> {
-    let mut value = json.to_value();
-    if let Some(card) = value.get_mut("card").and_then(serde_json::Value::as_object_mut) {
-        card.remove("cvc");
+    canonical::to_string(&WithoutCvc(json)).map_err(ApiError::internal)
+}
+
+/// A body, but for `card.cvc`.
+struct WithoutCvc<'a>(&'a Json);
+
+impl Serialize for WithoutCvc<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Json::Object(members) = self.0 else { return self.0.serialize(serializer) };
+        serializer.collect_map(members.iter().map(|(name, value)| match (name.as_str(), value) {
+            ("card", Json::Object(card)) => (name, Member::Card(card)),
+            _ => (name, Member::Whole(value)),
+        }))
     }
-    serde_json_canonicalizer::to_string(&value).map_err(ApiError::internal)
+}
+
+/// A member of a body.
+enum Member<'a> {
+    Card(&'a BTreeMap<String, Json>),
+    Whole(&'a Json),
+}
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Card(card) => serializer.collect_map(card.iter().filter(|(name, _)| *name != "cvc")),
+            Self::Whole(value) => value.serialize(serializer),
+        }
+    }
 }
 
 fn outcome_response(status: u16, position: u64, replayed: bool, body: String) -> Response {

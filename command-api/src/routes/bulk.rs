@@ -15,7 +15,7 @@ use event_store::lookup::Principal;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Collected};
 use ledger_core::api_key::Role;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower::ServiceExt;
 use utoipa::ToSchema;
 
@@ -101,8 +101,10 @@ pub(crate) async fn run(State(bulk): State<Bulk>, request: Request) -> Result<Re
         }
     });
     let outcomes = join_all(outcomes).await;
-    let position = outcomes.iter().filter_map(|outcome| outcome["position"].as_u64()).max();
-    let mut response = axum::Json(json!({ "outcomes": outcomes })).into_response();
+    let position = outcomes.iter().filter_map(|outcome| outcome.position).max();
+    let texts: Vec<_> = outcomes.into_iter().map(|outcome| outcome.text).collect();
+    let body = format!(r#"{{"outcomes":[{}]}}"#, texts.join(","));
+    let mut response = ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response();
     if let Some(position) = position {
         response.headers_mut().insert(&LEDGER_POSITION, HeaderValue::from(position));
     }
@@ -137,7 +139,8 @@ impl Item {
         let path: Uri = self.path.parse().map_err(|_| ApiError::RouteNotFound)?;
         let key =
             HeaderValue::from_str(&self.idempotency_key).map_err(|_| ApiError::IdempotencyKeyInvalid)?;
-        let mut request = Request::new(Body::from(self.body.to_value().to_string()));
+        let body = serde_json::to_vec(&self.body).map_err(ApiError::internal)?;
+        let mut request = Request::new(Body::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -149,13 +152,23 @@ impl Item {
     }
 }
 
-/// Turns an item's response into its outcome.
-async fn outcome(response: Response) -> Value {
+/// What became of an item.
+struct Outcome {
+    position: Option<u64>,
+    /// The JSON that tells it.
+    text: String,
+}
+
+/// Turns an item's response, which is JSON, into its outcome.
+async fn outcome(response: Response) -> Outcome {
     let (parts, body) = response.into_parts();
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let position = header(&LEDGER_POSITION).and_then(|position| position.parse::<u64>().ok());
     let replayed = header(&IDEMPOTENT_REPLAYED).is_some();
+    let status = parts.status.as_u16();
     let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
-    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    json!({ "status": parts.status.as_u16(), "body": body, "replayed": replayed, "position": position })
+    let body = std::str::from_utf8(&bytes).ok().filter(|body| !body.is_empty()).unwrap_or("null");
+    let shown = position.map_or_else(|| "null".to_owned(), |position| position.to_string());
+    let text = format!(r#"{{"body":{body},"position":{shown},"replayed":{replayed},"status":{status}}}"#);
+    Outcome { position, text }
 }

@@ -4,16 +4,18 @@
 //! `{"sealed": {subject, box, event_id, field}}`, which [`crate::sealing`] opens on the way out; nothing
 //! that a caller sends can look like it, since metadata holds strings only.
 
+mod payment;
+
 use ledger_core::api_key::ApiKey;
 use ledger_core::card::{Card, CardStatus};
 use ledger_core::client::{Client, ClientStatus};
 use ledger_core::command::{Command, DisputeOf, MoveCash, Refund};
 use ledger_core::correction::Correction;
-use ledger_core::event::{DeclineCode, Event, Funding, FxRateSet, PaymentDetails, PayoutRequested};
+use ledger_core::event::{Event, FxRateSet, PayoutRequested};
 use ledger_core::fx::FxRate;
 use ledger_core::ids::{DisputeId, EventId, MerchantId, StreamId};
 use ledger_core::merchant::{Merchant, MerchantStatus};
-use ledger_core::payment::{Amounts, Outcome, Payment};
+use ledger_core::payment::Payment;
 use ledger_core::payout::Payout;
 use ledger_core::personal::{Reason, Reference, Sealed};
 use ledger_core::reconciliation::Reconciliation;
@@ -21,13 +23,13 @@ use ledger_core::reconciliation::item::{Item, reference_field};
 use ledger_core::reconciliation::movement::Movement;
 use ledger_core::settlement::Settlement;
 use ledger_core::stamp::Stamp;
-use ledger_core::{Currency, Envelope, Money, State};
+use ledger_core::{Envelope, Money, State};
 use serde_json::{Value, json};
 
-/// Renders what a command answers: the HTTP status and the resource. `envelopes` are its events, none if
-/// all was so already.
-pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Option<(u16, Value)> {
-    let answer = match command {
+/// Renders what a command answers: the HTTP status and the resource's text. `envelopes` are its events, none
+/// if all was so already.
+pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Option<(u16, String)> {
+    let (status, resource) = match command {
         Command::OpenClient(open) => (201, client(state.client(open.id)?)),
         Command::Deposit(cash) | Command::Withdraw(cash) => {
             (200, cash_moved(cash, state, envelopes.first()?))
@@ -50,10 +52,10 @@ pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Optio
         }
         Command::CreateKey(create) => (201, created_key(state.api_key(create.id)?)),
         Command::RevokeKey(id) => (200, api_key(state.api_key(*id)?)),
-        Command::Authorize(authorize) => (201, payment(state.payment(authorize.id)?)),
-        Command::Increment(increment) => (200, payment(state.payment(increment.payment_id)?)),
-        Command::Capture(capture) => (200, payment(state.payment(capture.payment_id)?)),
-        Command::Void(void) => (200, payment(state.payment(void.payment_id)?)),
+        Command::Authorize(authorize) => return payment::render(201, state.payment(authorize.id)?),
+        Command::Increment(increment) => return payment::render(200, state.payment(increment.payment_id)?),
+        Command::Capture(capture) => return payment::render(200, state.payment(capture.payment_id)?),
+        Command::Void(void) => return payment::render(200, state.payment(void.payment_id)?),
         Command::Refund(command) => (201, refund(command, envelopes.first()?)?),
         // Nobody waits for what the scheduler does.
         Command::WarnOfExpiry(_) | Command::Expire(_) | Command::LoseUnanswered(_) => (200, Value::Null),
@@ -75,7 +77,7 @@ pub fn render(command: &Command, state: &State, envelopes: &[Envelope]) -> Optio
             (status, reconciliation(state.reconciliation_of(run.file_hash)?))
         }
     };
-    Some(answer)
+    Some((status, resource.to_string()))
 }
 
 fn client(client: &Client) -> Value {
@@ -195,87 +197,6 @@ fn api_key(key: &ApiKey) -> Value {
 
 fn created_key(key: &ApiKey) -> Value {
     with(api_key(key), [("secret", Value::Null)])
-}
-
-fn payment(payment: &Payment) -> Value {
-    let details = &payment.details;
-    let seal = |field, sealed: Option<&Sealed>| sealed_field(sealed, payment.origin, field);
-    let known = json!({
-        "id": payment.id,
-        "status": payment.status().name(),
-        "merchant_id": details.merchant_id,
-        "client_id": payment.client_id(),
-        "amount": details.amount,
-        "card": details.card,
-        "capture": details.capture,
-        "reference": details.reference,
-        "description": seal("description", details.description.as_ref()),
-        "metadata": seal("metadata", details.metadata.as_ref()),
-    });
-    let outcome = match &payment.outcome {
-        Outcome::Declined { code, .. } => declined(*code, details),
-        Outcome::Approved(amounts) => approved(amounts, payment.currency()),
-    };
-    stamped(&payment.stamp, with(known, outcome))
-}
-
-/// What a payment is worth; all zero if it was declined.
-const AMOUNTS: [&str; 9] = [
-    "authorized",
-    "captured",
-    "released",
-    "refunded",
-    "disputed",
-    "charged_back",
-    "capturable",
-    "refundable",
-    "fee",
-];
-
-fn declined(code: DeclineCode, details: &PaymentDetails) -> Vec<(&'static str, Value)> {
-    let zero = json!(Money::new(0, details.amount.currency));
-    let decline = code.explanation(details.amount, details.card.expiry);
-    let rest = [
-        ("funding", Value::Null),
-        ("decline_code", json!(code)),
-        ("decline", decline),
-        ("expires_at", Value::Null),
-    ];
-    AMOUNTS.map(|name| (name, zero.clone())).into_iter().chain(rest).collect()
-}
-
-fn approved(amounts: &Amounts, currency: Currency) -> Vec<(&'static str, Value)> {
-    let totals = [
-        amounts.authorized,
-        amounts.captured,
-        amounts.released,
-        amounts.refunded,
-        amounts.disputed(),
-        amounts.charged_back,
-        amounts.capturable(),
-        amounts.refundable(),
-        amounts.fee_taken - amounts.fee_returned,
-    ];
-    let named = AMOUNTS.into_iter().zip(totals.map(|amount| json!(Money::new(amount, currency))));
-    let rest = [
-        ("funding", amounts.purse.funding.map_or(Value::Null, |funding| funded(amounts, funding))),
-        ("decline_code", Value::Null),
-        ("decline", Value::Null),
-        ("expires_at", json!(amounts.expires_at)),
-    ];
-    named.chain(rest).collect()
-}
-
-/// What a payment costs in the currency that pays.
-fn funded(amounts: &Amounts, funding: Funding) -> Value {
-    let (captured, capturable) = (amounts.captured, amounts.capturable());
-    json!({
-        "currency": funding.currency,
-        "rate": funding.rate,
-        "held": amounts.purse.leg(captured, capturable).amount,
-        "captured": amounts.purse.leg(0, captured).amount,
-        "refunded": amounts.refunded_to_purse,
-    })
 }
 
 fn refund(command: &Refund, envelope: &Envelope) -> Option<Value> {
