@@ -333,31 +333,31 @@ async fn events_outcomes_and_balances(
     let columns = BalanceColumns::of(balances)?;
     let (events, outcomes) = (&batch.events, &batch.outcomes);
     let (changed,): (i64,) = sqlx::query_as(
+        // Arrays are taken apart in the lists of columns: in FROM, each is copied into a table of its own first.
         "WITH appended AS (
              INSERT INTO events (position, stream_id, version, type, recorded_at, canonical, leaf_hash)
-             SELECT position, stream_id, version, type, $1::timestamptz, canonical, leaf_hash
-             FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
-                  AS new (position, stream_id, version, type, canonical, leaf_hash)
-             RETURNING 1
+             SELECT unnest($2::bigint[]), unnest($3::text[]), unnest($4::bigint[]), unnest($5::text[]),
+                    $1::timestamptz, unnest($6::text[]), unnest($7::bytea[])
          ), answered AS (
              INSERT INTO outcomes (key, fingerprint, status, position, answer)
-             SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::smallint[], $11::bigint[], $12::text[])
+             SELECT unnest($8::uuid[]), unnest($9::uuid[]), unnest($10::smallint[]), unnest($11::bigint[]),
+                    unnest($12::text[])
          ), moved AS (
              UPDATE balances SET available = new.available, held = new.held, open = new.open, pending = new.pending,
                     reserved = new.reserved, in_transit = new.in_transit, drawn = new.drawn,
                     unsettled = new.unsettled, version = new.version, position = new.position
-             FROM unnest($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-                         $19::bigint[], $20::bigint[], $21::bigint[], $22::text[], $23::bigint[], $24::bigint[],
-                         $25::bigint[])
-                  AS new (owner, currency, available, held, open, pending, reserved,
-                          in_transit, drawn, unsettled, version, position, expected)
+             FROM (SELECT unnest($13::text[]) AS owner, unnest($14::text[]) AS currency,
+                          unnest($15::bigint[]) AS available, unnest($16::bigint[]) AS held,
+                          unnest($17::bigint[]) AS open, unnest($18::bigint[]) AS pending,
+                          unnest($19::bigint[]) AS reserved, unnest($20::bigint[]) AS in_transit,
+                          unnest($21::bigint[]) AS drawn, unnest($22::text[]) AS unsettled,
+                          unnest($23::bigint[]) AS version, unnest($24::bigint[]) AS position,
+                          unnest($25::bigint[]) AS expected) AS new
              WHERE balances.owner = new.owner AND balances.currency = new.currency
                AND balances.version = new.expected
              RETURNING 1
-         ), woken AS (
-             SELECT pg_notify($26, '') FROM (SELECT count(*) AS events FROM appended) AS counted WHERE events > 0
          )
-         SELECT (SELECT count(*) FROM moved) + 0 * (SELECT count(*) FROM woken)",
+         SELECT (SELECT count(*) FROM moved), CASE WHEN cardinality($2) > 0 THEN pg_notify($26, '') END",
     )
     .bind(batch.recorded_at.map(Timestamp::get))
     .bind(events.iter().map(|event| event.position.cast_signed()).collect::<Vec<_>>())
