@@ -76,7 +76,15 @@ impl Waiting {
 #[derive(Debug, Default)]
 struct Lines {
     single: VecDeque<Ticket>,
-    bulk: VecDeque<Ticket>,
+    bulk: VecDeque<Together>,
+}
+
+/// What waits of one bulk request.
+#[derive(Debug)]
+struct Together {
+    tickets: VecDeque<Ticket>,
+    /// Whether some were taken already.
+    begun: bool,
 }
 
 impl Lines {
@@ -105,9 +113,13 @@ impl Queue {
         self.is_fresh(self.lock().single.front())
     }
 
-    /// Tells whether the orders of a bulk request would be taken.
+    /// Tells whether the orders of a bulk request would be taken. The rest of one that is being carried out is
+    /// its own length, not a wait: the oldest that has not begun counts.
     pub fn has_room_for_bulk(&self) -> bool {
-        self.is_fresh(self.lock().bulk.front())
+        let lines = self.lock();
+        self.is_fresh(
+            lines.bulk.iter().find(|request| !request.begun).and_then(|request| request.tickets.front()),
+        )
     }
 
     fn is_fresh(&self, oldest: Option<&Ticket>) -> bool {
@@ -132,9 +144,11 @@ impl Queue {
         if self.closed.load(Ordering::Acquire) {
             return Vec::new();
         }
-        let (tickets, waiting): (Vec<_>, Vec<_>) = orders.into_iter().map(ticket).unzip();
-        self.lock().bulk.extend(tickets);
-        self.arrived.notify_one();
+        let (tickets, waiting): (VecDeque<_>, Vec<_>) = orders.into_iter().map(ticket).unzip();
+        if !tickets.is_empty() {
+            self.lock().bulk.push_back(Together { tickets, begun: false });
+            self.arrived.notify_one();
+        }
         waiting
     }
 
@@ -156,21 +170,28 @@ impl Queue {
     pub fn take(&self) -> Vec<Ticket> {
         let mut lines = self.lock();
         let mut batch = Taken::default();
-        batch.take(&mut lines.bulk, BATCH_ORDERS_MAX / 2, BATCH_BYTES_MAX / 2);
+        while let Some(request) = lines.bulk.front_mut() {
+            let waiting = request.tickets.len();
+            batch.take(&mut request.tickets, BATCH_ORDERS_MAX / 2, BATCH_BYTES_MAX / 2);
+            request.begun |= request.tickets.len() < waiting;
+            if !request.tickets.is_empty() {
+                break;
+            }
+            lines.bulk.pop_front();
+        }
         batch.take(&mut lines.single, BATCH_ORDERS_MAX, BATCH_BYTES_MAX);
         batch.tickets
     }
 
     /// Drops what was given up or is late, while nothing can be taken.
     pub fn drop_given_up(&self) {
+        let mut late = Vec::new();
         let mut lines = self.lock();
-        let (late_single, single) = lines.single.drain(..).partition(Ticket::is_late);
-        let (late_bulk, bulk): (VecDeque<_>, _) = lines.bulk.drain(..).partition(Ticket::is_late);
-        *lines = Lines { single, bulk };
+        drop_late(&mut lines.single, &mut late);
+        lines.bulk.iter_mut().for_each(|request| drop_late(&mut request.tickets, &mut late));
+        lines.bulk.retain(|request| !request.tickets.is_empty());
         drop(lines);
-        for ticket in VecDeque::into_iter(late_single).chain(late_bulk) {
-            Ticket::answer(ticket, Answered::Refused(Refusal::DeadlinePassed));
-        }
+        late.into_iter().for_each(|ticket| ticket.answer(Answered::Refused(Refusal::DeadlinePassed)));
     }
 
     /// Takes no more orders; what waits is still carried out.
@@ -183,6 +204,13 @@ impl Queue {
         // Nothing panics while it is held; and if it did, the lines would still be whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Moves what is late out of a line.
+fn drop_late(line: &mut VecDeque<Ticket>, late: &mut Vec<Ticket>) {
+    let (is_late, rest): (Vec<_>, Vec<_>) = line.drain(..).partition(Ticket::is_late);
+    late.extend(is_late);
+    line.extend(rest);
 }
 
 /// Makes an order's ticket, and what its handler waits with.
@@ -327,6 +355,20 @@ mod tests {
         }
         assert!(!queue.wait().await);
         assert_eq!(waiting.await.unwrap(), Answered::Refused(Refusal::NotFound));
+    }
+
+    #[tokio::test]
+    async fn a_bulk_request_is_no_wait_for_its_own_end() {
+        let queue = Queue::new(Duration::from_millis(20));
+        let many = || (0..BATCH_ORDERS_MAX).map(order).collect();
+        let _first = queue.push_bulk(many());
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert!(!queue.has_room_for_bulk(), "the first has not begun");
+        assert_eq!(queue.take().len(), BATCH_ORDERS_MAX / 2);
+        assert!(queue.has_room_for_bulk(), "its rest is its own");
+        let _second = queue.push_bulk(many());
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert!(!queue.has_room_for_bulk(), "the second has waited");
     }
 
     #[tokio::test]
