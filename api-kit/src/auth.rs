@@ -1,6 +1,8 @@
-//! Who asks: the API key of a request, looked up each time, so that a revocation counts at once.
+//! Who asks: the API key of a request, looked up each time, so that a revocation counts at once. A command's key
+//! is looked up under the log's lock, where that costs nothing.
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,18 +14,36 @@ use crate::api_keys::ApiKeys;
 use crate::problem::ApiError;
 
 /// Lets a request through if it bears a live API key, or if its path needs none.
+///
+/// A command whose key was live before goes on at once: the executor looks at the key again before it decides,
+/// and says so by [`KeyIsLive`]. Any other answer to it is given only if the key is still live then.
 pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     if door.is_public(request.uri().path()) {
         return next.run(request).await;
     }
-    match door.principal(secret_hash(&request)).await {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
+    let Some(secret_hash) = secret_hash(&request) else {
+        return ApiError::Unauthenticated.into_response();
+    };
+    let known = if request.method() == Method::POST { door.keys.known(&secret_hash) } else { None };
+    let is_known = known.is_some();
+    let principal = match known {
+        Some(principal) => principal,
+        None => match door.principal(secret_hash).await {
+            Ok(principal) => principal,
+            Err(error) => return error.into_response(),
+        },
+    };
+    request.extensions_mut().insert(principal);
+    let response = next.run(request).await;
+    if !is_known || response.extensions().get::<KeyIsLive>().is_some() {
+        return response;
     }
+    door.principal(secret_hash).await.map_or_else(IntoResponse::into_response, |_| response)
 }
+
+/// Marks an answer as given after a look at the request's API key under the log's lock.
+#[derive(Clone, Copy)]
+pub struct KeyIsLive;
 
 /// What the layer needs.
 #[derive(Clone)]
@@ -39,8 +59,7 @@ impl Door {
         self.public.contains(&path)
     }
 
-    async fn principal(&self, secret_hash: Option<[u8; 32]>) -> Result<Principal, ApiError> {
-        let secret_hash = secret_hash.ok_or(ApiError::Unauthenticated)?;
+    async fn principal(&self, secret_hash: [u8; 32]) -> Result<Principal, ApiError> {
         self.keys.find(secret_hash).await?.ok_or(ApiError::Unauthenticated)
     }
 }

@@ -200,26 +200,23 @@ async fn attempt(
         locked.roll_back().await;
         return Ok(Vec::new());
     }
-    tickets
-        .iter()
-        .for_each(|ticket| histogram!("quittance_queue_wait_seconds").record(ticket.since.elapsed()));
+    let waits = histogram!("quittance_queue_wait_seconds");
+    tickets.iter().for_each(|ticket| waits.record(ticket.since.elapsed()));
     histogram!("quittance_batch_commands").record(u32::try_from(tickets.len()).unwrap_or(u32::MAX));
-    let recorded_at = locked.recorded_at();
+    let orders: Vec<&Order> = tickets.iter().map(|ticket| &ticket.order).collect();
+    let keys: Vec<Uuid> = orders.iter().map(|order| order.idempotency.key).collect();
+    let begun = locked.begin(&keys).await?;
+    let recorded_at = begun.recorded_at();
     if let Err(skew) = &recorded_at {
         tracing::error!(error = skew as &dyn std::error::Error, "new commands are refused");
     }
-    memo.check(locked.head());
-    let orders: Vec<&Order> = tickets.iter().map(|ticket| &ticket.order).collect();
-    let mut deciding = Deciding::begin(locked.head(), recorded_at.ok(), conflict_body);
-    deciding.recall(&mut locked, &orders, may_have_committed).await?;
-    let fresh: Vec<&Command> =
-        orders.iter().filter(|order| !deciding.is_settled(order)).map(|order| &order.command).collect();
-    deciding.look_up(&mut locked, memo, &fresh).await?;
+    memo.check(begun.head);
+    let mut deciding = Deciding::begin(begun.head, recorded_at.ok(), conflict_body);
+    deciding.recall(&mut locked, begun.outcomes, may_have_committed).await?;
+    deciding.look_up(&mut locked, memo, &orders).await?;
     let mut answers = Vec::with_capacity(orders.len());
     for order in orders {
-        if !deciding.is_settled(order) {
-            deciding.look_up(&mut locked, memo, &[&order.command]).await?;
-        }
+        deciding.look_up(&mut locked, memo, &[order]).await?;
         answers.push(deciding.answer(order)?);
     }
     let (state, batch, head) = deciding.finish();
@@ -277,15 +274,14 @@ impl Deciding {
         }
     }
 
-    /// Finds the outcomes that earlier requests with the same keys have.
+    /// Takes over the outcomes that earlier requests with the same keys have.
     async fn recall(
         &mut self,
         locked: &mut Locked<'_>,
-        orders: &[&Order],
+        outcomes: HashMap<Uuid, Outcome>,
         may_have_committed: bool,
     ) -> Result<(), StoreError> {
-        let keys: Vec<Uuid> = orders.iter().map(|order| order.idempotency.key).collect();
-        for (key, outcome) in locked.outcomes(&keys).await? {
+        for (key, outcome) in outcomes {
             let event_id =
                 if may_have_committed { locked.event_id_at(outcome.position).await? } else { None };
             self.known.insert(key, Known { outcome, event_id });
@@ -298,17 +294,24 @@ impl Deciding {
         self.now.is_none() || self.known.contains_key(&order.idempotency.key)
     }
 
-    /// Learns what the commands need: from the memo, else from the log. What is found can lead to more.
+    /// Tells which records are still to be learned for an order: of its API key, and of what its command needs.
+    fn needs(&self, order: &Order) -> Vec<Key> {
+        let mut needed = if self.is_settled(order) { Vec::new() } else { self.state.needs(&order.command) };
+        let key = order.api_key.map(Key::ApiKey);
+        needed.extend(key.filter(|key| !self.versions.contains_key(key) && self.state.get(key).is_none()));
+        needed
+    }
+
+    /// Learns what the orders need: from the memo, else from the log. What is found can lead to more.
     async fn look_up(
         &mut self,
         locked: &mut Locked<'_>,
         memo: &mut Memo,
-        commands: &[&Command],
+        orders: &[&Order],
     ) -> Result<(), StoreError> {
         loop {
             let mut missing = Vec::new();
-            let mut needed: Vec<Key> =
-                commands.iter().flat_map(|command| self.state.needs(command)).collect();
+            let mut needed: Vec<Key> = orders.iter().flat_map(|order| self.needs(order)).collect();
             needed.sort_unstable();
             needed.dedup();
             if needed.is_empty() {
@@ -337,9 +340,16 @@ impl Deciding {
 
     /// Answers one order: from an earlier outcome, or by deciding it.
     fn answer(&mut self, order: &Order) -> Result<Answered, StoreError> {
-        if let Some(known) = self.known.get(&order.idempotency.key) {
+        let known = self.known.get(&order.idempotency.key);
+        // A key may have revoked itself, by a commit that we did not hear of.
+        let is_own = known.is_some_and(|known| known.is_of(order));
+        let is_live = |id| self.state.api_key(id).is_some_and(|key| !key.revoked);
+        if !is_own && !order.api_key.is_none_or(is_live) {
+            return Ok(Answered::Refused(Refusal::KeyRevoked));
+        }
+        if let Some(known) = known {
             return Ok(if known.outcome.fingerprint == order.idempotency.fingerprint {
-                Answered::Outcome { outcome: known.outcome.clone(), replayed: !known.is_of(order) }
+                Answered::Outcome { outcome: known.outcome.clone(), replayed: !is_own }
             } else {
                 Answered::Refused(Refusal::KeyReused)
             });

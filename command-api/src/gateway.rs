@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api_kit::auth::KeyIsLive;
 use api_kit::fields::{self, FieldCode, FieldError, Fields};
 use api_kit::json::Json;
 use api_kit::problem::ApiError;
@@ -211,6 +212,7 @@ impl Gateway {
             idempotency: received.idempotency,
             event_id,
             actor: received.principal.key_id.to_string(),
+            api_key: Some(received.principal.key_id),
             request_id: Some(received.request_id.to_string()),
             subject_key,
             size: received.size,
@@ -228,7 +230,9 @@ impl Gateway {
                     true => outcome.answer,
                     false => self.fill_in(&outcome.answer, secrets).await?,
                 };
-                Ok(outcome_response(outcome.status, outcome.position, replayed, body))
+                let mut response = outcome_response(outcome.status, outcome.position, replayed, body);
+                response.extensions_mut().insert(KeyIsLive);
+                Ok(response)
             }
             Answered::Refused(refusal) => Err(refused(refusal)),
         }
@@ -367,6 +371,7 @@ fn outcome_response(status: u16, position: u64, replayed: bool, body: String) ->
 /// Turns what has no outcome into its problem.
 fn refused(refusal: Refusal) -> ApiError {
     match refusal {
+        Refusal::KeyRevoked => ApiError::Unauthenticated,
         Refusal::NotFound => ApiError::NotFound,
         Refusal::CurrencyMismatch => api_kit::fields::currency_mismatch("/amount/currency"),
         Refusal::DateOutOfRange => ApiError::field(FieldError::new("/effective_date", FieldCode::OutOfRange)),

@@ -2,7 +2,7 @@
 
 use event_store::batch::Outcome;
 use ledger_core::Command;
-use ledger_core::ids::EventId;
+use ledger_core::ids::{EventId, KeyId};
 use serde_json::Value;
 
 use crate::idempotency::Idempotency;
@@ -19,6 +19,8 @@ pub struct Order {
     pub event_id: EventId,
     /// Who asked: the API key's id, or `system:` and a part of the ledger.
     pub actor: String,
+    /// The API key, which must be live when the order is carried out; `None` where the ledger acts by itself.
+    pub api_key: Option<KeyId>,
     /// The request; `None` where the ledger acts by itself.
     pub request_id: Option<String>,
     /// The key of a new subject, wrapped; stored if anything is appended.
@@ -51,6 +53,8 @@ pub enum Answered {
 /// Why an order has no outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
+    /// The API key was revoked.
+    KeyRevoked,
     /// The object does not exist for this caller.
     NotFound,
     /// The amount is in another currency than the object.

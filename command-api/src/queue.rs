@@ -266,6 +266,7 @@ mod tests {
             idempotency: Idempotency::unique(),
             event_id: Order::draw_event_id(),
             actor: "system:test".to_owned(),
+            api_key: None,
             request_id: None,
             subject_key: None,
             size,

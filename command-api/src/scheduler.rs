@@ -127,6 +127,7 @@ impl Scheduler {
             idempotency: Idempotency::of_system(&self.gateway.keys.idempotency, &due.what.key(), due.at),
             event_id: Order::draw_event_id(),
             actor: format!("system:{}", due.what.kind()),
+            api_key: None,
             request_id: None,
             subject_key: None,
             size: 256,

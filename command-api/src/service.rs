@@ -141,6 +141,7 @@ impl CommandApi {
             idempotency: Idempotency::unique(),
             event_id: Order::draw_event_id(),
             actor: actor.to_owned(),
+            api_key: None,
             request_id: None,
             subject_key: None,
             size: 256,

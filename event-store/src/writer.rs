@@ -58,10 +58,10 @@ impl LogWriter {
         Self { options: options.options(GUARDS), clock, connection: None }
     }
 
-    /// Waits for the log's lock, then reads the head and the time under it.
+    /// Waits for the log's lock.
     ///
-    /// The lock is taken by a statement of its own: whatever is read after it in READ COMMITTED is read
-    /// on a snapshot that is not older than the lock.
+    /// It is taken by a statement of its own: whatever is read after it in READ COMMITTED is read on a
+    /// snapshot that is not older than the lock.
     pub async fn lock(&mut self) -> Result<Locked<'_>, StoreError> {
         self.try_lock().await.map_err(|error| StoreError::NotLocked(Box::new(error)))
     }
@@ -72,10 +72,7 @@ impl LogWriter {
             None => within(ANSWER_LIMIT, connect(&self.options)).await?,
         };
         within(LOCK_LIMIT, connection.execute(LOCK)).await?;
-        let (position, leaf_hash, recorded_at, now) = within(ANSWER_LIMIT, head(&mut connection)).await?;
-        let head = Head::from((position, leaf_hash, recorded_at));
-        let now = self.clock.moved(Timestamp::new(now));
-        Ok(Locked { home: &mut self.connection, connection, head, now })
+        Ok(Locked { home: &mut self.connection, connection, clock: &self.clock })
     }
 }
 
@@ -86,17 +83,6 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error
     Ok(connection)
 }
 
-type ClockedHead = (Option<i64>, Option<Vec<u8>>, Option<DateTime<Utc>>, DateTime<Utc>);
-
-async fn head(connection: &mut PgConnection) -> Result<ClockedHead, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT position, leaf_hash, recorded_at, clock_timestamp() FROM (VALUES (1)) AS always (here)
-         LEFT JOIN (SELECT position, leaf_hash, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last ON true",
-    )
-    .fetch_one(connection)
-    .await
-}
-
 /// PostgreSQL's clock is too far behind the log's last event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the database's clock is {behind_micros} µs behind the log")]
@@ -105,23 +91,17 @@ pub struct ClockSkew {
     pub behind_micros: i64,
 }
 
-/// The log, locked: nobody else appends until this is committed or dropped.
-///
-/// Dropped without a commit, its connection is closed and the server rolls back.
+/// What a batch begins with, read under the lock.
 #[derive(Debug)]
-pub struct Locked<'a> {
-    home: &'a mut Option<PgConnection>,
-    connection: PgConnection,
-    head: Head,
+pub struct Beginning {
+    /// The log's end, which stays it.
+    pub head: Head,
+    /// The outcomes that earlier requests with the same idempotency keys have.
+    pub outcomes: HashMap<Uuid, Outcome>,
     now: Timestamp,
 }
 
-impl Locked<'_> {
-    /// Returns the log's end, which stays it.
-    pub const fn head(&self) -> Head {
-        self.head
-    }
-
+impl Beginning {
     /// Returns the moment for this batch's events: PostgreSQL's time, but later than the head's.
     pub fn recorded_at(&self) -> Result<Timestamp, ClockSkew> {
         let Some(last) = self.head.recorded_at else { return Ok(self.now) };
@@ -131,22 +111,71 @@ impl Locked<'_> {
         }
         Ok(self.now.max(last.plus_micros(1)))
     }
+}
 
-    /// Finds the outcomes of the given idempotency keys.
-    pub async fn outcomes(&mut self, keys: &[Uuid]) -> Result<HashMap<Uuid, Outcome>, StoreError> {
+/// The head and the time, in every row, and an outcome if one was found.
+#[derive(sqlx::FromRow)]
+struct BeginningRow {
+    head: Option<i64>,
+    leaf_hash: Option<Vec<u8>>,
+    recorded_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    #[sqlx(flatten)]
+    known: KnownRow,
+}
+
+#[derive(sqlx::FromRow)]
+struct KnownRow {
+    key: Option<Uuid>,
+    fingerprint: Option<Uuid>,
+    status: Option<i16>,
+    position: Option<i64>,
+    answer: Option<String>,
+}
+
+impl KnownRow {
+    fn into_outcome(self) -> Option<Outcome> {
+        let (status, position) = (self.status?.unsigned_abs(), self.position?.unsigned_abs());
+        Some(Outcome {
+            key: self.key?,
+            fingerprint: self.fingerprint?,
+            status,
+            position,
+            answer: self.answer?,
+        })
+    }
+}
+
+/// The log, locked: nobody else appends until this is committed or dropped.
+///
+/// Dropped without a commit, its connection is closed and the server rolls back.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    home: &'a mut Option<PgConnection>,
+    connection: PgConnection,
+    clock: &'a Clock,
+}
+
+impl Locked<'_> {
+    /// Reads the log's end, the time, and the outcomes of the given idempotency keys.
+    pub async fn begin(&mut self, keys: &[Uuid]) -> Result<Beginning, StoreError> {
         let query = sqlx::query_as(
-            "SELECT key, fingerprint, status, position, answer FROM outcomes WHERE key = ANY ($1)",
+            "SELECT last.position AS head, leaf_hash, recorded_at, clock_timestamp() AS now,
+                    key, fingerprint, status, known.position, answer
+             FROM (VALUES (1)) AS always (here)
+             LEFT JOIN (SELECT position, leaf_hash, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last ON true
+             LEFT JOIN (SELECT * FROM outcomes WHERE key = ANY ($1)) AS known ON true",
         )
         .bind(keys);
-        let rows: Vec<(Uuid, Uuid, i16, i64, String)> =
-            within(ANSWER_LIMIT, query.fetch_all(&mut self.connection)).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(key, fingerprint, status, position, answer)| {
-                let (status, position) = (status.unsigned_abs(), position.unsigned_abs());
-                (key, Outcome { key, fingerprint, status, position, answer })
-            })
-            .collect())
+        let rows: Vec<BeginningRow> = within(ANSWER_LIMIT, query.fetch_all(&mut self.connection)).await?;
+        let mut begun = None;
+        let mut outcomes = HashMap::new();
+        for BeginningRow { head, leaf_hash, recorded_at, now, known } in rows {
+            begun = Some((Head::from((head, leaf_hash, recorded_at)), now));
+            outcomes.extend(known.into_outcome().map(|outcome| (outcome.key, outcome)));
+        }
+        let (head, now) = begun.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Beginning { head, outcomes, now: self.clock.moved(Timestamp::new(now)) })
     }
 
     /// Tells which event stands at a position.

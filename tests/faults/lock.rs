@@ -52,11 +52,7 @@ async fn no_decision_is_made_on_a_snapshot_older_than_the_lock() {
         let waiting = async {
             wait_for_waiters(&ledger, 1).await;
             let mut locked = second.lock().await.unwrap();
-            let seen = (
-                locked.head(),
-                locked.outcomes(&[outcome.key]).await.unwrap(),
-                locked.load(&[balance]).await.unwrap(),
-            );
+            let seen = (locked.begin(&[outcome.key]).await.unwrap(), locked.load(&[balance]).await.unwrap());
             locked.roll_back().await;
             seen
         };
@@ -68,10 +64,10 @@ async fn no_decision_is_made_on_a_snapshot_older_than_the_lock() {
             batch.outcomes.push(outcome.clone());
             held.commit(&batch).await.unwrap();
         };
-        let (answer, (head, outcomes, loaded), ()) = tokio::join!(deposit, waiting, appending);
+        let (answer, (begun, loaded), ()) = tokio::join!(deposit, waiting, appending);
         let position = answer.expect(200).position();
-        assert_eq!(head.position, position, "the deposit was committed in front of us");
-        assert!(outcomes.contains_key(&outcome.key), "so was the other writer's outcome");
+        assert_eq!(begun.head.position, position, "the deposit was committed in front of us");
+        assert!(begun.outcomes.contains_key(&outcome.key), "so was the other writer's outcome");
         let Some(Some(Record::ClientBalance(balance))) = loaded.get(&balance) else { panic!("{loaded:?}") };
         assert_eq!(balance.available, 1_000 + 7 * i64::from(round + 1));
     }
