@@ -120,6 +120,8 @@ impl<'a, const N: usize> Accounts<'a, N> {
                 });
             }
         }
+        // An owner's entries are next to each other in the indexes.
+        entries.sort_by(|one, other| one.owner.cmp(&other.owner));
         Ok(entries)
     }
 }

@@ -206,8 +206,9 @@ async fn apply_postings(tables: &mut PgConnection, events: &[&Decoded]) -> Resul
     write_balances(tables, &balances).await?;
     let insert = "INSERT INTO client_entries
              (client_id, position, ordinal, account, currency, amount, balance_after, type, payment_id, recorded_at)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::bigint[],
-                              $7::bigint[], $8::text[], $9::text[], $10::timestamptz[])";
+         SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::smallint[]), unnest($4::text[]),
+                unnest($5::text[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::text[]),
+                unnest($9::text[]), unnest($10::timestamptz[])";
     Ok(accounts::insert_entries(tables, insert, &entries).await?)
 }
 

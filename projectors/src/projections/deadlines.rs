@@ -314,10 +314,9 @@ async fn insert(tables: &mut PgConnection, made: &BTreeMap<Key, Row>) -> Result<
     sqlx::query(
         "INSERT INTO deadlines
              (kind, subject, due_at, payment_id, client_id, merchant_id, currency, settles_on, capturable)
-         SELECT kind, subject, due_at, payment_id, client_id, merchant_id, currency, settles_on::date, capturable
-         FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[],
-                     $8::text[], $9::bigint[])
-              AS new (kind, subject, due_at, payment_id, client_id, merchant_id, currency, settles_on, capturable)
+         SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), unnest($4::text[]),
+                unnest($5::text[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[])::date,
+                unnest($9::bigint[])
          ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at
          WHERE deadlines.kind = 'settlement' AND excluded.due_at < deadlines.due_at",
     )

@@ -146,9 +146,8 @@ async fn write_totals(tables: &mut PgConnection, totals: &Totals) -> Result<(), 
 async fn write_entries(tables: &mut PgConnection, entries: &[Entry]) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO house_entries (account, currency, position, debit, credit, debits_after, credits_after)
-         SELECT account, currency, position, debit, credit, debits_after::numeric, credits_after::numeric
-         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[])
-              AS new (account, currency, position, debit, credit, debits_after, credits_after)",
+         SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::bigint[]),
+                unnest($5::bigint[]), unnest($6::text[])::numeric, unnest($7::text[])::numeric",
     )
     .bind(entries.iter().map(|entry| entry.account).collect::<Vec<_>>())
     .bind(entries.iter().map(|entry| entry.currency.as_str()).collect::<Vec<_>>())

@@ -25,20 +25,27 @@ impl Projection for Notifications {
     }
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
-        let rows: Vec<(Owner, &Decoded)> = events
+        let told: Vec<(&Decoded, String)> =
+            events.iter().map(|event| (*event, json_text(&facts(&event.envelope)))).collect();
+        let mut rows: Vec<(Owner, &Decoded, &str)> = told
             .iter()
-            .flat_map(|event| recipients(&event.envelope).into_iter().map(|recipient| (recipient, *event)))
+            .flat_map(|(event, data)| {
+                recipients(&event.envelope).into_iter().map(|of| (of, *event, data.as_str()))
+            })
             .collect();
+        // A recipient's rows are next to each other in the index.
+        rows.sort_by_key(|(recipient, ..)| *recipient);
         sqlx::query(
             "INSERT INTO notifications (recipient, position, kind, payment_id, data, created_at)
-             SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])",
+             SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
+                    unnest($5::text[]), unnest($6::timestamptz[])",
         )
-        .bind(rows.iter().map(|(recipient, _)| recipient.to_string()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| event.position()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| event.envelope.event().type_name()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| payment_id(event)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| json_text(&facts(&event.envelope))).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event)| event.recorded_at()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(recipient, ..)| recipient.to_string()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event, _)| event.position()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event, _)| event.envelope.event().type_name()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event, _)| payment_id(event)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., data)| *data).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, event, _)| event.recorded_at()).collect::<Vec<_>>())
         .execute(tables)
         .await?;
         Ok(())

@@ -288,12 +288,14 @@ async fn insert(tables: &mut PgConnection, begun: &Begun<'_>) -> Result<(), sqlx
               disputed, charged_back, fee, funding_currency, funding_rate, funding_held, funding_captured,
               funding_refunded, card_id, card_brand, card_last4, exp_month, exp_year, capture, reference,
               description, metadata, decline_code, expires_at, created_at, updated_at, position)
-         SELECT * FROM unnest(
-             $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-             $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[],
-             $16::bigint[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::text[], $22::smallint[],
-             $23::smallint[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::timestamptz[],
-             $30::timestamptz[], $31::timestamptz[], $32::bigint[])",
+         SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+                unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]),
+                unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]),
+                unnest($14::text[]), unnest($15::text[]), unnest($16::bigint[]), unnest($17::bigint[]),
+                unnest($18::bigint[]), unnest($19::text[]), unnest($20::text[]), unnest($21::text[]),
+                unnest($22::smallint[]), unnest($23::smallint[]), unnest($24::text[]), unnest($25::text[]),
+                unnest($26::text[]), unnest($27::text[]), unnest($28::text[]), unnest($29::timestamptz[]),
+                unnest($30::timestamptz[]), unnest($31::timestamptz[]), unnest($32::bigint[])",
     )
     .bind(text(|payment| payment.id.to_string()))
     .bind(text(|payment| payment.details.merchant_id.to_string()))

@@ -52,10 +52,8 @@ async fn insert_captures(
     sqlx::query(
         "INSERT INTO captures
              (merchant_id, currency, settles_on, position, payment_id, amount, fee, captured_at)
-         SELECT merchant_id, currency, settles_on::date, position, payment_id, amount, fee, captured_at
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[],
-                     $8::timestamptz[])
-              AS new (merchant_id, currency, settles_on, position, payment_id, amount, fee, captured_at)",
+         SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[])::date, unnest($4::bigint[]),
+                unnest($5::text[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::timestamptz[])",
     )
     .bind(captured.iter().map(|(_, capture)| capture.merchant_id.to_string()).collect::<Vec<_>>())
     .bind(captured.iter().map(|(_, capture)| capture.amount.currency.to_string()).collect::<Vec<_>>())

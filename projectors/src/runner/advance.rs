@@ -1,6 +1,8 @@
 //! One step of a group: the next chunk, folded and committed with the checkpoints, or why not.
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use event_store::StoreError;
@@ -8,6 +10,7 @@ use event_store::error::is_transient;
 use event_store::reader::Checkpoint;
 use metrics::{counter, histogram};
 
+use super::ahead::Ahead;
 use super::{Members, NEAR_EVENTS, Runner};
 use crate::checkpoint;
 use crate::chunk::{self, Chunk, ChunkError, Source};
@@ -19,21 +22,77 @@ use crate::running::Running;
 
 /// How long a transaction may take before it is given up.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
+/// From how many events on each read model of a group has a transaction of its own.
+const APART_FROM: usize = 500;
 
 impl Runner {
     /// Folds the next chunk into a group at one checkpoint; tells whether it went on, or might at once.
     pub(super) async fn advance(
         &self,
-        mut group: Members<'_, '_>,
+        group: Members<'_, '_>,
         source: Source,
         inbox: &mut Inbox,
+        ahead: &mut Ahead,
         head: u64,
     ) -> bool {
         let Some((from, limit)) = start_of(&group) else { return false };
-        let chunk = self.next(from, limit, source, inbox, head);
-        let step = async { self.step(&mut group, from, chunk.await?).await };
-        let step = tokio::time::timeout(TRANSACTION_LIMIT, step).await;
-        match step.unwrap_or(Err(Failure::TimedOut)) {
+        let start = Start { from, limit, alone: group.len() == 1 };
+        let next = self.next(from, limit, source, inbox, ahead, head);
+        let next = tokio::time::timeout(TRANSACTION_LIMIT, next).await;
+        let chunk = match next.map_err(|_| Failure::TimedOut).and_then(|next| Ok(next?)) {
+            Ok(chunk) => chunk,
+            Err(failure) => return self.note(group, start, Err(failure), inbox).await,
+        };
+        let parts = if source == Source::Log && chunk.events.len() >= APART_FROM {
+            if chunk.behind > 0
+                && let Some(last) = chunk.events.last()
+            {
+                let to = Checkpoint::on(&last.entry);
+                ahead.begin(&self.log, &self.vault, to, reach(inbox, to, limit));
+            }
+            by_name(group)
+        } else {
+            vec![group]
+        };
+        // Two at a time: the server folds one read model's rows in while those of another are made.
+        let parts = Mutex::new(parts.into_iter());
+        let (mut done, others) =
+            tokio::join!(self.step_each(&parts, start, &chunk), self.step_each(&parts, start, &chunk));
+        done.extend(others);
+        let mut progress = false;
+        for (part, step) in done {
+            progress |= self.note(part, start, step, inbox).await;
+        }
+        progress
+    }
+
+    /// Takes parts of a group, and folds a chunk into each.
+    async fn step_each<'r, 'a: 'r>(
+        &self,
+        parts: &Mutex<impl Iterator<Item = Members<'r, 'a>>>,
+        start: Start,
+        chunk: &Chunk,
+    ) -> Vec<(Members<'r, 'a>, Result<Step, Failure>)> {
+        let mut done = Vec::new();
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(mut part) = next() {
+            let step = self.step(&mut part, start, chunk);
+            let step = tokio::time::timeout(TRANSACTION_LIMIT, step).await;
+            done.push((part, step.unwrap_or(Err(Failure::TimedOut))));
+        }
+        done
+    }
+
+    /// Notes how a step went; tells whether its generations went on, or might at once.
+    async fn note(
+        &self,
+        mut group: Members<'_, '_>,
+        start: Start,
+        step: Result<Step, Failure>,
+        inbox: &mut Inbox,
+    ) -> bool {
+        let Start { from, limit, alone } = start;
+        match step {
             Ok(Step { to, took, events }) => {
                 if events > 0 {
                     group.iter_mut().for_each(|one| one.moved(to, limit, events, took));
@@ -55,16 +114,15 @@ impl Runner {
                 false
             }
             Err(Failure::Apply { member, error }) => {
-                let was_alone = group.len() == 1;
                 if let Some(one) = group.get_mut(member) {
                     one.step_aside(&error);
-                    if was_alone || error.is_transient() {
+                    if alone || error.is_transient() {
                         one.wait();
                     }
                 }
-                !was_alone
+                !alone
             }
-            Err(Failure::Commit(error)) if group.len() > 1 && !is_transient(&error) => {
+            Err(Failure::Commit(error)) if !alone && !is_transient(&error) => {
                 let error = ApplyError::from(error);
                 group.iter_mut().for_each(|one| one.step_aside(&error));
                 true
@@ -86,15 +144,17 @@ impl Runner {
         limit: u32,
         source: Source,
         inbox: &Inbox,
+        ahead: &mut Ahead,
         head: u64,
     ) -> Result<Chunk, ChunkError> {
         match source {
             Source::Broker => chunk::brought(&self.vault, inbox.behind(from, limit), head).await,
             Source::Log => {
-                // No further than to what the broker has brought.
-                let hole = inbox.next_beyond(from).map_or(u64::MAX, |next| next - 1 - from.position);
-                let limit = limit.min(u32::try_from(hole).unwrap_or(u32::MAX));
-                chunk::read_behind(&self.log, &self.vault, from, limit).await
+                let limit = reach(inbox, from, limit);
+                match ahead.take(from, limit).await {
+                    Some(chunk) => chunk,
+                    None => chunk::read_behind(&self.log, &self.vault, from, limit).await,
+                }
             }
         }
     }
@@ -103,9 +163,10 @@ impl Runner {
     async fn step(
         &self,
         group: &mut [&mut Running<'_>],
-        from: Checkpoint,
-        chunk: Chunk,
+        start: Start,
+        chunk: &Chunk,
     ) -> Result<Step, Failure> {
+        let from = start.from;
         let generations: Vec<Generation> = group.iter().map(|one| one.generation).collect();
         // Said before it is applied, so that one that does not get on does not say that it is live.
         let near = chunk.behind <= NEAR_EVENTS;
@@ -118,7 +179,7 @@ impl Runner {
         };
         let to = Checkpoint::on(&last.entry);
         let started = Instant::now();
-        self.apply(group, &generations, from, to, &chunk).await?;
+        self.apply(group, &generations, start, to, chunk).await?;
         let (took, events) = (started.elapsed(), u32::try_from(chunk.events.len()).unwrap_or(u32::MAX));
         histogram!("quittance_projection_batch_events").record(events);
         histogram!("quittance_projection_apply_seconds").record(took);
@@ -136,10 +197,11 @@ impl Runner {
         &self,
         group: &[&mut Running<'_>],
         generations: &[Generation],
-        from: Checkpoint,
+        start: Start,
         to: Checkpoint,
         chunk: &Chunk,
     ) -> Result<(), Failure> {
+        let from = start.from;
         let mut work = checkpoint::begin(&self.read).await.map_err(Failure::Read)?;
         let moving = checkpoint::advance(&mut work, generations, from, to, self.fills_hole(chunk.source));
         match moving.await {
@@ -154,7 +216,7 @@ impl Runner {
         let mut halted = parked::halted(&mut work, generations).await.map_err(Failure::Read)?;
         for (member, one) in group.iter().enumerate() {
             let queue = Queue::of(halted.remove(&one.generation).unwrap_or_default());
-            let applied = if group.len() == 1 {
+            let applied = if start.alone {
                 one.apply_alone(&mut work, queue, &chunk.events).await
             } else {
                 one.apply_together(&mut work, queue, &chunk.events).await
@@ -179,6 +241,15 @@ impl Runner {
     fn fills_hole(&self, source: Source) -> bool {
         source == Source::Log && self.broker.carries_events()
     }
+}
+
+/// Where a step begins.
+#[derive(Clone, Copy)]
+struct Start {
+    from: Checkpoint,
+    limit: u32,
+    /// Whether it is a single generation's: what it can't apply is parked.
+    alone: bool,
 }
 
 /// What one transaction did.
@@ -232,6 +303,21 @@ impl From<ChunkError> for Failure {
 fn start_of(group: &[&mut Running<'_>]) -> Option<(Checkpoint, u32)> {
     let from = group.first()?.checkpoint?;
     Some((from, group.iter().map(|one| one.limit).min()?))
+}
+
+/// Returns how many events may be read behind a checkpoint: no further than to what the broker has brought.
+fn reach(inbox: &Inbox, from: Checkpoint, limit: u32) -> u32 {
+    let hole = inbox.next_beyond(from).map_or(u64::MAX, |next| next - 1 - from.position);
+    limit.min(u32::try_from(hole).unwrap_or(u32::MAX))
+}
+
+/// Parts a group by read models: a rebuilt generation goes on with the live one.
+fn by_name<'r, 'a>(group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
+    let mut parts: BTreeMap<&str, Members<'r, 'a>> = BTreeMap::new();
+    for one in group {
+        parts.entry(one.generation.name).or_default().push(one);
+    }
+    parts.into_values().collect()
 }
 
 /// Tells whether a lock was not to be had in time.

@@ -7,6 +7,7 @@ use event_store::reader::Checkpoint;
 use event_store::tail::Tail;
 use tokio::sync::watch;
 
+use super::ahead::Ahead;
 use super::refresh::Refreshing;
 use super::{Members, PATIENCE, Runner, queue};
 use crate::chunk::Source;
@@ -26,6 +27,7 @@ impl Runner {
         let mut deliveries = self.broker.subscribe(wanted);
         let mut tail = Tail::new(self.log_pool.clone());
         let mut inbox = Inbox::default();
+        let mut ahead = Ahead::default();
         let mut running = Vec::new();
         let mut refreshing = Refreshing::default();
         loop {
@@ -40,7 +42,7 @@ impl Runner {
             let head = self.look_at_head(&mut running, &mut inbox).await;
             let mut progress = false;
             for (source, group) in self.groups(&mut running, &inbox) {
-                progress |= self.advance(group, source, &mut inbox, head).await;
+                progress |= self.advance(group, source, &mut inbox, &mut ahead, head).await;
             }
             settle(&running, &mut inbox);
             if !progress {
