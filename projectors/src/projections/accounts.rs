@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ledger_core::Account;
-use ledger_core::ids::StreamId;
+use ledger_core::ids::{MalformedId, StreamId};
+use ledger_core::money::UnsupportedCurrency;
+use ledger_core::{Account, Currency, Owner};
 use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 
@@ -13,9 +14,9 @@ use crate::projection::{ApplyError, Decoded};
 pub(super) struct Accounts<'a, const N: usize> {
     names: [&'static str; N],
     /// Tells whose account it is, and which; `None` for the accounts of others.
-    place: fn(Account) -> Option<(String, usize)>,
+    place: fn(Account) -> Option<(Owner, usize)>,
     events: &'a [&'a Decoded],
-    balances: BTreeMap<(String, String), Balance<N>>,
+    balances: BTreeMap<(Owner, Currency), Balance<N>>,
 }
 
 /// What an owner has in a currency.
@@ -30,12 +31,12 @@ pub(super) struct Balance<const N: usize> {
 /// One posting to an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
-    owner: String,
+    owner: Owner,
     position: i64,
     /// The posting's place in its event, from 0.
     ordinal: i16,
     account: &'static str,
-    currency: String,
+    currency: Currency,
     amount: i64,
     balance_after: i64,
     type_name: &'static str,
@@ -48,13 +49,13 @@ impl<'a, const N: usize> Accounts<'a, N> {
     pub(super) fn touched_by(
         events: &'a [&'a Decoded],
         names: [&'static str; N],
-        place: fn(Account) -> Option<(String, usize)>,
+        place: fn(Account) -> Option<(Owner, usize)>,
     ) -> Self {
         let empty = Balance { amounts: [0; N], position: 0 };
         let postings = events.iter().flat_map(|event| event.envelope.draft.postings.postings());
         let balances = postings.filter_map(|posting| {
             let (owner, _) = place(posting.account)?;
-            Some(((owner, posting.money().currency.to_string()), empty))
+            Some(((owner, posting.money().currency), empty))
         });
         Self { names, place, events, balances: balances.collect() }
     }
@@ -65,13 +66,13 @@ impl<'a, const N: usize> Accounts<'a, N> {
     }
 
     /// Returns whose balances these are.
-    pub(super) fn owners(&self) -> Vec<&str> {
-        self.balances.keys().map(|(owner, _)| owner.as_str()).collect()
+    pub(super) fn owners(&self) -> Vec<String> {
+        self.balances.keys().map(|(owner, _)| owner.to_string()).collect()
     }
 
     /// Returns their currencies.
-    pub(super) fn currencies(&self) -> Vec<&str> {
-        self.balances.keys().map(|(_, currency)| currency.as_str()).collect()
+    pub(super) fn currencies(&self) -> Vec<String> {
+        self.balances.keys().map(|(_, currency)| currency.to_string()).collect()
     }
 
     /// Returns what is in one of the accounts.
@@ -85,10 +86,23 @@ impl<'a, const N: usize> Accounts<'a, N> {
     }
 
     /// Takes in what was there before the batch.
-    pub(super) fn begin_with(&mut self, owner: String, currency: String, amounts: [i64; N]) {
+    ///
+    /// # Errors
+    ///
+    /// The row names nobody, or no currency.
+    pub(super) fn begin_with(
+        &mut self,
+        owner: &str,
+        currency: &str,
+        amounts: [i64; N],
+    ) -> Result<(), sqlx::Error> {
+        let owner = owner.parse().map_err(|error: MalformedId| sqlx::Error::Decode(error.into()))?;
+        let currency =
+            currency.parse().map_err(|error: UnsupportedCurrency| sqlx::Error::Decode(error.into()))?;
         if let Some(balance) = self.balances.get_mut(&(owner, currency)) {
             balance.amounts = amounts;
         }
+        Ok(())
     }
 
     /// Folds the postings in, in order, and returns their entries.
@@ -97,11 +111,10 @@ impl<'a, const N: usize> Accounts<'a, N> {
         for event in self.events {
             for (ordinal, posting) in (0_i16..).zip(event.envelope.draft.postings.postings()) {
                 let Some((owner, index)) = (self.place)(posting.account) else { continue };
-                let currency = posting.money().currency.to_string();
-                let key = (owner, currency);
-                let Some(balance) = self.balances.get_mut(&key) else { continue };
-                let (owner, currency) = key;
+                let currency = posting.money().currency;
+                let Some(balance) = self.balances.get_mut(&(owner, currency)) else { continue };
                 let Some(balance_after) = balance.amounts[index].checked_add(posting.effect()) else {
+                    let (owner, currency) = (owner.to_string(), currency.to_string());
                     return Err(ApplyError::OutOfRange { owner, currency });
                 };
                 balance.amounts[index] = balance_after;
@@ -121,7 +134,7 @@ impl<'a, const N: usize> Accounts<'a, N> {
             }
         }
         // An owner's entries are next to each other in the indexes.
-        entries.sort_by(|one, other| one.owner.cmp(&other.owner));
+        entries.sort_by_key(|entry| entry.owner);
         Ok(entries)
     }
 }
@@ -149,11 +162,11 @@ pub(super) async fn insert_entries(
     entries: &[Entry],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(statement)
-        .bind(entries.iter().map(|entry| entry.owner.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.owner.to_string()).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.position).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.ordinal).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.account).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.currency.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.currency.to_string()).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.amount).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.balance_after).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.type_name).collect::<Vec<_>>())
@@ -171,10 +184,10 @@ mod tests {
     use super::*;
     use crate::testing::{client, moving, payment};
 
-    fn place(account: Account) -> Option<(String, usize)> {
+    fn place(account: Account) -> Option<(Owner, usize)> {
         match account {
-            Account::ClientAvailable(id) => Some((id.to_string(), 0)),
-            Account::ClientHeld(id) => Some((id.to_string(), 1)),
+            Account::ClientAvailable(id) => Some((Owner::Client(id), 0)),
+            Account::ClientHeld(id) => Some((Owner::Client(id), 1)),
             _ => None,
         }
     }
@@ -189,8 +202,8 @@ mod tests {
         ];
         let events: Vec<&Decoded> = events.iter().collect();
         let mut accounts = Accounts::touched_by(&events, ["available", "held"], place);
-        accounts.begin_with(client(1).to_string(), "EUR".to_owned(), [7, 0]);
-        accounts.begin_with(client(2).to_string(), "EUR".to_owned(), [9, 9]);
+        accounts.begin_with(&client(1).to_string(), "EUR", [7, 0]).unwrap();
+        accounts.begin_with(&client(2).to_string(), "EUR", [9, 9]).unwrap();
         let entries = accounts.fold().unwrap();
         let seen: Vec<_> = entries
             .iter()
@@ -221,7 +234,7 @@ mod tests {
         let event = moving(1, stream, &deposit);
         let events = [&event];
         let mut accounts = Accounts::touched_by(&events, ["available", "held"], place);
-        accounts.begin_with(client(1).to_string(), "EUR".to_owned(), [i64::MAX, 0]);
+        accounts.begin_with(&client(1).to_string(), "EUR", [i64::MAX, 0]).unwrap();
         assert!(
             matches!(accounts.fold(), Err(ApplyError::OutOfRange { owner, .. }) if owner == client(1).to_string())
         );

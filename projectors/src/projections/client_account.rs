@@ -181,10 +181,10 @@ async fn change_cards(
 
 const ACCOUNTS: [&str; 2] = ["available", "held"];
 
-fn place(account: Account) -> Option<(String, usize)> {
+fn place(account: Account) -> Option<(Owner, usize)> {
     match account {
-        Account::ClientAvailable(id) => Some((id.to_string(), 0)),
-        Account::ClientHeld(id) => Some((id.to_string(), 1)),
+        Account::ClientAvailable(id) => Some((Owner::Client(id), 0)),
+        Account::ClientHeld(id) => Some((Owner::Client(id), 1)),
         Account::MerchantPending(_)
         | Account::MerchantAvailable(_)
         | Account::MerchantReserved(_)
@@ -222,7 +222,7 @@ async fn load_balances(tables: &mut PgConnection, balances: &mut Accounts<'_, 2>
     .fetch_all(tables)
     .await?;
     for (client, currency, available, held) in rows {
-        balances.begin_with(client, currency, [available, held]);
+        balances.begin_with(&client, &currency, [available, held])?;
     }
     Ok(())
 }

@@ -121,12 +121,12 @@ async fn change_merchants(
 
 const ACCOUNTS: [&str; 4] = ["pending", "available", "reserved", "in_transit"];
 
-fn place(account: Account) -> Option<(String, usize)> {
+fn place(account: Account) -> Option<(Owner, usize)> {
     match account {
-        Account::MerchantPending(id) => Some((id.to_string(), 0)),
-        Account::MerchantAvailable(id) => Some((id.to_string(), 1)),
-        Account::MerchantReserved(id) => Some((id.to_string(), 2)),
-        Account::MerchantInTransit(id) => Some((id.to_string(), 3)),
+        Account::MerchantPending(id) => Some((Owner::Merchant(id), 0)),
+        Account::MerchantAvailable(id) => Some((Owner::Merchant(id), 1)),
+        Account::MerchantReserved(id) => Some((Owner::Merchant(id), 2)),
+        Account::MerchantInTransit(id) => Some((Owner::Merchant(id), 3)),
         Account::ClientAvailable(_)
         | Account::ClientHeld(_)
         | Account::HouseFees
@@ -162,7 +162,7 @@ async fn load_balances(tables: &mut PgConnection, balances: &mut Accounts<'_, 4>
     .fetch_all(tables)
     .await?;
     for (merchant, currency, pending, available, reserved, in_transit) in rows {
-        balances.begin_with(merchant, currency, [pending, available, reserved, in_transit]);
+        balances.begin_with(&merchant, &currency, [pending, available, reserved, in_transit])?;
     }
     Ok(())
 }
