@@ -8,8 +8,9 @@
 //! can apply the same events; whoever moved it last goes on, and the others look on until it stands still.
 //!
 //! Generations that stand at one checkpoint share a chunk and a transaction. Where the log is far ahead they
-//! share the chunk only, and the next one is read meanwhile. One that fails leaves them and runs alone, in halves, until the events at fault are named and parked; once it stands where the others
-//! do, it is one of them again.
+//! share the chunk only, and the next one is read meanwhile. One that fails leaves them and runs alone, in
+//! halves, until the events at fault are named and parked; once it stands where the others do, it is one of
+//! them again.
 //!
 //! Failures that pass by themselves (a database that is away, a lock that is held) are waited out. A
 //! checkpoint that the log does not match stops its generation (I14) until it is changed from outside or
