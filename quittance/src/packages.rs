@@ -4,8 +4,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+
+/// Held by whoever installs: package managers give up where another is at work.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Lists the folders that programs are looked for in.
 pub(crate) fn folders_in_path() -> Vec<PathBuf> {
@@ -21,6 +25,7 @@ pub(crate) fn folders_in_path() -> Vec<PathBuf> {
 ///
 /// The package manager can't do it; it has said why.
 pub(crate) fn install(program: &str, apt_name: &str, brew_name: &str) -> Result<bool> {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let root = is_root();
     if root && let Some(apt_get) = in_path("apt-get") {
         eprintln!("{program} is missing: installing it with apt-get");
