@@ -118,7 +118,9 @@ impl Model {
                         let expires_at = self.now + days * DAY;
                         p = Payment { client, funding, expires_at, mark: "", ..p };
                         (p.authorized, p.capturable) = (money.0, money.0);
-                        automatic.then(|| self.capture(&mut p, money.0, true)).unwrap_or(Ok(()))?;
+                        if automatic {
+                            self.capture(&mut p, money.0, true)?;
+                        }
                     }
                     Err(code) => self.outcome = code,
                 }
