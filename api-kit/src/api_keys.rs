@@ -42,6 +42,11 @@ impl ApiKeys {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(secret_hash).cloned()
     }
 
+    #[cfg(test)]
+    pub(crate) fn remember(&self, secret_hash: [u8; 32], principal: Principal) {
+        self.known.lock().unwrap().put(secret_hash, principal);
+    }
+
     /// Finds whom the key of a secret's SHA-256 belongs to; `None` if there is none or it is revoked.
     pub async fn find(&self, secret_hash: [u8; 32]) -> Result<Option<Principal>, ApiError> {
         loop {

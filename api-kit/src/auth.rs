@@ -2,8 +2,8 @@
 //! is looked up under the log's lock, where that costs nothing.
 
 use axum::extract::{Request, State};
-use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use event_store::lookup::Principal;
@@ -16,7 +16,8 @@ use crate::problem::ApiError;
 /// Lets a request through if it bears a live API key, or if its path needs none.
 ///
 /// A command whose key was live before goes on at once: the executor looks at the key again before it decides,
-/// and says so by [`KeyIsLive`]. Any other answer to it is given only if the key is still live then.
+/// and says so by [`KeyIsLive`]. Any other answer to it is given only if the key is still live then, but for
+/// one that leaves open whether the command was carried out: no other may stand in its place.
 pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     if door.is_public(request.uri().path()) {
         return next.run(request).await;
@@ -35,10 +36,16 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
     };
     request.extensions_mut().insert(principal);
     let response = next.run(request).await;
-    if !is_known || response.extensions().get::<KeyIsLive>().is_some() {
+    let is_live = response.extensions().get::<KeyIsLive>().is_some();
+    if !is_known || is_live || leaves_open(response.status()) {
         return response;
     }
     door.principal(secret_hash).await.map_or_else(IntoResponse::into_response, |_| response)
+}
+
+/// Tells whether a command that is answered so may have been carried out all the same.
+pub fn leaves_open(status: StatusCode) -> bool {
+    status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE
 }
 
 /// Marks an answer as given after a look at the request's API key under the log's lock.
@@ -84,7 +91,48 @@ pub fn require(principal: &Principal, roles: &[Role]) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use ledger_core::ids::KeyId;
+    use sqlx::PgPool;
+    use sqlx::types::Uuid;
+    use tower::ServiceExt;
+
     use super::*;
+
+    /// Answers a command with a key that was live before, while no database can be asked.
+    async fn answered(status: StatusCode, is_live: bool) -> StatusCode {
+        let pool = PgPool::connect_lazy("postgres://nobody@localhost/none").unwrap();
+        pool.close().await;
+        let keys = ApiKeys::new(pool);
+        let principal =
+            Principal { key_id: KeyId::new(Uuid::from_u128(1)), role: Role::Operator, merchant_id: None };
+        keys.remember(Sha256::digest("qk_1").into(), principal);
+        let handler = move || async move {
+            let mut response = status.into_response();
+            if is_live {
+                response.extensions_mut().insert(KeyIsLive);
+            }
+            response
+        };
+        let door = Door { keys, public: &[] };
+        let routes = Router::new().route("/", post(handler)).layer(from_fn_with_state(door, layer));
+        let request = Request::post("/").header(AUTHORIZATION, "Bearer qk_1").body(Body::empty());
+        routes.oneshot(request.unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn what_may_have_been_carried_out_is_told_whatever_becomes_of_the_key() {
+        for told in [StatusCode::GATEWAY_TIMEOUT, StatusCode::INTERNAL_SERVER_ERROR] {
+            assert_eq!(answered(told, false).await, told);
+        }
+        assert_eq!(answered(StatusCode::CREATED, true).await, StatusCode::CREATED);
+        for held_back in [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
+            assert_eq!(answered(held_back, false).await, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
 
     #[test]
     fn reads_bearer_keys_only() {

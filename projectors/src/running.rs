@@ -12,7 +12,7 @@ use crate::parked::Queue;
 use crate::projection::{ApplyError, Decoded, Projection};
 
 /// How many events one transaction folds at most.
-pub(crate) const EVENTS_MAX: u32 = 4000;
+pub(crate) const EVENTS_MAX: u32 = 2000;
 /// How many it folds at most where something failed: halving them takes few attempts.
 const EVENTS_CAREFUL: u32 = 100;
 /// How long a transaction should take: while it does, nobody sees its rows. Where less waits than that, it

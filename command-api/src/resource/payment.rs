@@ -1,8 +1,9 @@
 //! A payment, written without a tree: most answers are one.
 
+use ledger_core::card_number::Brand;
 use ledger_core::event::{CaptureMode, DeclineCode, Funding, PaymentCard, PaymentDetails};
 use ledger_core::fx::Rate;
-use ledger_core::ids::{ClientId, EventId, MerchantId, PaymentId, StreamId};
+use ledger_core::ids::{CardId, ClientId, EventId, MerchantId, PaymentId, StreamId};
 use ledger_core::payment::{Amounts, Outcome, Payment};
 use ledger_core::personal::Sealed;
 use ledger_core::{Currency, Money, Timestamp};
@@ -22,7 +23,7 @@ struct Shown<'a> {
     capturable: Money,
     capture: CaptureMode,
     captured: Money,
-    card: &'a PaymentCard,
+    card: ShownCard<'a>,
     charged_back: Money,
     client_id: Option<ClientId>,
     created_at: Timestamp,
@@ -43,6 +44,16 @@ struct Shown<'a> {
     released: Money,
     status: &'static str,
     updated_at: Timestamp,
+}
+
+/// The card that paid, as the request told of it.
+#[derive(Serialize)]
+struct ShownCard<'a> {
+    brand: Option<Brand>,
+    exp_month: u8,
+    exp_year: u16,
+    id: Option<CardId>,
+    last4: &'a str,
 }
 
 /// A place for a personal field.
@@ -80,7 +91,7 @@ fn shown(payment: &Payment) -> Shown<'_> {
         capturable: nothing,
         capture: *capture,
         captured: nothing,
-        card,
+        card: shown_card(card),
         charged_back: nothing,
         client_id: payment.client_id(),
         created_at: payment.stamp.created_at,
@@ -126,6 +137,11 @@ fn shown(payment: &Payment) -> Shown<'_> {
     }
 }
 
+fn shown_card(card: &PaymentCard) -> ShownCard<'_> {
+    let PaymentCard { id, brand, last4, expiry } = card;
+    ShownCard { brand: *brand, exp_month: expiry.month, exp_year: expiry.year, id: *id, last4 }
+}
+
 fn place<'a>(field: &'static str, sealed: Option<&'a Sealed>, event_id: EventId) -> Option<Place<'a>> {
     let Sealed { subject, boxed } = sealed?;
     Some(Place { sealed: Field { r#box: boxed, event_id, field, subject: *subject } })
@@ -139,5 +155,71 @@ fn funded(amounts: &Amounts, funding: Funding) -> Funded {
         held: amounts.purse.leg(captured, capturable).amount,
         rate: funding.rate,
         refunded: amounts.refunded_to_purse,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::card_number::Expiry;
+    use ledger_core::payment::Purse;
+    use ledger_core::stamp::Stamp;
+    use sqlx::types::Uuid;
+
+    use super::*;
+
+    fn payment(outcome: Outcome) -> Payment {
+        let (id, at) = (Uuid::from_u128(1), "2026-12-01T00:00:00.000000Z".parse().unwrap());
+        let sealed = Sealed { subject: StreamId::Client(ClientId::new(id)), boxed: "c2VhbGVk".to_owned() };
+        Payment {
+            id: PaymentId::new(id),
+            origin: EventId::new(id),
+            details: PaymentDetails {
+                merchant_id: MerchantId::new(id),
+                amount: Money::new(100, "EUR".parse().unwrap()),
+                card: PaymentCard {
+                    id: Some(CardId::new(id)),
+                    brand: Some(Brand::Visa),
+                    last4: "4242".to_owned(),
+                    expiry: Expiry { year: 2030, month: 12 },
+                },
+                capture: CaptureMode::Manual,
+                reference: Some("\"1\"".to_owned()),
+                description: Some(sealed.clone()),
+                metadata: Some(sealed),
+            },
+            outcome,
+            stamp: Stamp { version: 1, position: 7, created_at: at, updated_at: at },
+        }
+    }
+
+    /// Answers with secrets go through a tree: they must read the same.
+    #[test]
+    fn members_stand_in_the_order_of_all_resources() {
+        let client_id = ClientId::new(Uuid::from_u128(1));
+        let funding = Funding { currency: "USD".parse().unwrap(), rate: "0.9".parse().unwrap() };
+        let approved = |funding| {
+            Outcome::Approved(Amounts {
+                purse: Purse { client_id, currency: "EUR".parse().unwrap(), funding },
+                expires_at: "2026-12-08T00:00:00.000000Z".parse().unwrap(),
+                warned: false,
+                expired: false,
+                authorized: 100,
+                captured: 60,
+                released: 0,
+                refunded: 0,
+                charged_back: 0,
+                fee_taken: 1,
+                fee_returned: 0,
+                refunded_to_purse: 0,
+                given_back_to_purse: 0,
+                disputes: Vec::new(),
+            })
+        };
+        let declined = Outcome::Declined { client_id: Some(client_id), code: DeclineCode::ExpiredCard };
+        for outcome in [declined, approved(None), approved(Some(funding))] {
+            let (_, text) = render(201, &payment(outcome)).unwrap();
+            let tree: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(text, serde_json::to_string(&tree).unwrap());
+        }
     }
 }

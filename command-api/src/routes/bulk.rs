@@ -1,5 +1,6 @@
 //! Up to a thousand commands in one request.
 
+use api_kit::auth::{KeyIsLive, leaves_open};
 use api_kit::fields::FieldCode;
 use api_kit::json::Json;
 use api_kit::problem::{ApiError, Problems};
@@ -101,12 +102,16 @@ pub(crate) async fn run(State(bulk): State<Bulk>, request: Request) -> Result<Re
         }
     });
     let outcomes = join_all(outcomes).await;
+    let is_judged = outcomes.iter().any(|outcome| outcome.is_judged);
     let position = outcomes.iter().filter_map(|outcome| outcome.position).max();
     let texts: Vec<_> = outcomes.into_iter().map(|outcome| outcome.text).collect();
     let body = format!(r#"{{"outcomes":[{}]}}"#, texts.join(","));
     let mut response = ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response();
     if let Some(position) = position {
         response.headers_mut().insert(&LEDGER_POSITION, HeaderValue::from(position));
+    }
+    if is_judged {
+        response.extensions_mut().insert(KeyIsLive);
     }
     Ok(response)
 }
@@ -155,6 +160,8 @@ impl Item {
 /// What became of an item.
 struct Outcome {
     position: Option<u64>,
+    /// Whether it was carried out, or may have been: then it must be told, even if the key is revoked meanwhile.
+    is_judged: bool,
     /// The JSON that tells it.
     text: String,
 }
@@ -165,10 +172,11 @@ async fn outcome(response: Response) -> Outcome {
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let position = header(&LEDGER_POSITION).and_then(|position| position.parse::<u64>().ok());
     let replayed = header(&IDEMPOTENT_REPLAYED).is_some();
+    let is_judged = parts.extensions.get::<KeyIsLive>().is_some() || leaves_open(parts.status);
     let status = parts.status.as_u16();
     let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let body = std::str::from_utf8(&bytes).ok().filter(|body| !body.is_empty()).unwrap_or("null");
     let shown = position.map_or_else(|| "null".to_owned(), |position| position.to_string());
     let text = format!(r#"{{"body":{body},"position":{shown},"replayed":{replayed},"status":{status}}}"#);
-    Outcome { position, text }
+    Outcome { position, is_judged, text }
 }

@@ -50,7 +50,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub struct RunnerConfig {
     /// The log's database, as the projectors' role: at least three connections, one of which listens.
     pub log: PgPool,
-    /// The read models' database, as the same role: at least two connections.
+    /// The read models' database, as the same role: at least four connections.
     pub read: PgPool,
     /// Opens personal fields.
     pub master_key: SecretKey,

@@ -10,6 +10,9 @@ use super::moment::Moment;
 /// What a binary COPY begins with, before its flags and the length of its extension.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
+/// What stands where a row would begin, behind the last one: it has −1 fields.
+const END: &[u8] = &[0xff, 0xff];
+
 /// Microseconds from 1970-01-01, where moments begin, to 2000-01-01, where PostgreSQL's do.
 const EPOCH: i64 = 946_684_800_000_000;
 
@@ -40,6 +43,9 @@ pub(super) async fn rows(
         let taken = bytes.len() - rest.len();
         bytes.drain(..taken);
     }
+    if bytes != END {
+        bail!("COPY ended in the middle of its rows");
+    }
     Ok(())
 }
 
@@ -56,7 +62,6 @@ fn header(bytes: &[u8]) -> anyhow::Result<Option<&[u8]>> {
 /// Finds the next row, and what comes after it; `None` at the end, or if not all of it is there yet.
 fn row(bytes: &[u8]) -> anyhow::Result<Option<(Row<'_>, &[u8])>> {
     let Some((count, fields)) = bytes.split_at_checked(2) else { return Ok(None) };
-    // The end says that it has −1 fields.
     let Ok(count) = u16::try_from(number(count)) else { return Ok(None) };
     let mut rest = fields;
     for _ in 0..count {
