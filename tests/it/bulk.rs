@@ -102,3 +102,28 @@ async fn a_malformed_list_runs_nothing() {
     bulk(&ledger, &ledger.auditor, json!([good])).await.expect_code(403, "forbidden");
     ledger.finish().await;
 }
+
+/// Its key was live before, so it is let in, and refused under the lock.
+#[tokio::test]
+async fn a_key_that_is_revoked_carries_nothing_out() {
+    let ledger = TestLedger::start().await.unwrap();
+    let key = ledger.post(&ledger.operator, "/v1/api-keys", json!({ "role": "operator" })).await.expect(201);
+    let secret = key.text_of("secret");
+    let open = |key: &str| {
+        json!([
+            { "idempotency_key": key, "path": "/v1/clients", "body": { "name": "Ada Lovelace" } },
+            { "idempotency_key": format!("{key}-again"), "path": "/v1/clients", "body": { "name": "" } },
+        ])
+    };
+    let opened = bulk(&ledger, &secret, open("first")).await.expect(200);
+    assert_eq!(opened.body["outcomes"][0]["status"], 201);
+    let revoke = format!("/v1/api-keys/{}/revoke", key.text_of("id"));
+    ledger.post(&ledger.operator, &revoke, json!({})).await.expect(200);
+    let head = ledger.head().await;
+    for commands in [open("first"), open("second")] {
+        bulk(&ledger, &secret, commands).await.expect_code(401, "unauthenticated");
+    }
+    ledger.post(&secret, "/v1/clients", json!({ "name": "Ada" })).await.expect_code(401, "unauthenticated");
+    assert_eq!(ledger.head().await, head);
+    ledger.finish().await;
+}
