@@ -161,11 +161,14 @@ impl MerchantBalance {
         available >= -BALANCE_MAX && reserved <= BALANCE_MAX
     }
 
-    /// Tells whether `amount` more may be reserved or in transit that comes from elsewhere.
-    pub const fn can_hold(&self, amount: i64) -> bool {
-        let (reserved, in_transit) =
-            (self.reserved.saturating_add(amount), self.in_transit.saturating_add(amount));
-        self.can_rise_by(amount) && reserved <= BALANCE_MAX && in_transit <= BALANCE_MAX
+    /// Tells whether `amount` more may be reserved that comes from elsewhere.
+    pub const fn can_reserve_more(&self, amount: i64) -> bool {
+        self.can_rise_by(amount) && self.reserved.saturating_add(amount) <= BALANCE_MAX
+    }
+
+    /// Tells whether `amount` more may be in transit that comes from elsewhere.
+    pub const fn can_send_more(&self, amount: i64) -> bool {
+        self.can_rise_by(amount) && self.in_transit.saturating_add(amount) <= BALANCE_MAX
     }
 
     /// Tells whether the unsettled captures and `gross` more sum up within [`BALANCE_MAX`]: one settlement may
@@ -238,6 +241,15 @@ mod tests {
     /// A shop whose captures cost nothing.
     fn free_of_charge() -> Ledger {
         Ledger::shop().given(change_settings(1, |change| change.fee = Some(fee("0", &[]))))
+    }
+
+    #[test]
+    fn what_is_reserved_and_what_is_in_transit_have_limits_of_their_own() {
+        let balance = MerchantBalance { available: -500, reserved: 500, ..MerchantBalance::default() };
+        assert!(balance.can_send_more(BALANCE_MAX) && !balance.can_reserve_more(BALANCE_MAX));
+        assert!(balance.can_reserve_more(BALANCE_MAX - 500) && !balance.can_send_more(BALANCE_MAX + 1));
+        let balance = MerchantBalance { available: -500, in_transit: 500, ..MerchantBalance::default() };
+        assert!(balance.can_reserve_more(BALANCE_MAX) && !balance.can_send_more(BALANCE_MAX));
     }
 
     #[test]

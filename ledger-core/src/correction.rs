@@ -216,8 +216,11 @@ fn check_balances(mirror: &JournalEntry, has: &Means) -> Result<(), Conflict> {
             (Account::ClientAvailable(_), Leg::Debit(_)) => (Some(has.client.available), true),
             (Account::MerchantAvailable(_), Leg::Debit(_)) => (Some(has.merchant.available), true),
             (Account::ClientAvailable(_), Leg::Credit(_)) => (None, has.client.has_room_for(money.amount)),
-            (Account::MerchantReserved(_) | Account::MerchantInTransit(_), Leg::Credit(_)) => {
-                (None, has.merchant.can_hold(money.amount))
+            (Account::MerchantReserved(_), Leg::Credit(_)) => {
+                (None, has.merchant.can_reserve_more(money.amount))
+            }
+            (Account::MerchantInTransit(_), Leg::Credit(_)) => {
+                (None, has.merchant.can_send_more(money.amount))
             }
             _ => (None, true),
         };
