@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::canonical;
@@ -46,9 +46,10 @@ pub struct Envelope {
 /// The envelope object of the contract.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+struct Stored<'a> {
     actor: String,
-    data: Value,
+    #[serde(borrow)]
+    data: &'a RawValue,
     event_id: EventId,
     position: u64,
     postings: JournalEntry,
@@ -115,7 +116,7 @@ impl Envelope {
 
     /// Reads a canonical form, of today's or of any earlier schema version.
     pub fn parse(canonical: &str) -> Result<Self, DecodeError> {
-        let stored: Stored = serde_json::from_str(canonical)?;
+        let stored: Stored<'_> = serde_json::from_str(canonical)?;
         let event = Event::decode(&stored.r#type, stored.schema_version, stored.data)?;
         Ok(Self {
             position: stored.position,
