@@ -391,11 +391,13 @@ impl<'a> Case<'a> {
             again.text
         );
         assert_eq!((again.header("idempotent-replayed"), &again.body), ("true", &first), "{path}");
-        let (other, body) = match *api_key == ledger.operator {
-            true => ("/v1/clients", json!({ "name": "Someone Else" })),
-            false => {
+        let is_merchants =
+            self.secrets.iter().any(|((kind, _), secret)| *kind == Kind::Merchant && secret == api_key);
+        let (other, body) = match is_merchants {
+            true => {
                 ("/v1/payouts", json!({ "amount": { "amount": 7, "currency": "EUR" }, "reference": "other" }))
             }
+            false => ("/v1/clients", json!({ "name": "Someone Else" })),
         };
         ledger.post_keyed(api_key, key, other, body).await.expect_code(422, "idempotency_key_reused");
     }
