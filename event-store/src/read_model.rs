@@ -11,11 +11,14 @@ use crate::migrate::DatabaseRole;
 pub struct ReadModel {
     /// The name that projectors, queries and operators use.
     pub name: &'static str,
-    /// The tables, unqualified: they are made in each generation's schema.
-    pub tables: &'static str,
+    /// The SQL of its tables and of their indexes, unqualified: they are made in each generation's schema.
+    pub sql: &'static str,
     /// Who may read them.
     pub readers: &'static [DatabaseRole],
 }
+
+/// Behind this line stand the indexes that no fold asks for: those of a long log are made once its rows are there.
+const INDEXES: &str = "-- Made once the rows are there:\n";
 
 /// Who asks most read models.
 const READERS: &[DatabaseRole] = &[DatabaseRole::Query, DatabaseRole::Auditor];
@@ -25,7 +28,7 @@ macro_rules! read_models {
         $(#[$doc])*
         pub const $model: ReadModel = ReadModel {
             name: $name,
-            tables: include_str!(concat!("../../migrations/projections/", $name, ".sql")),
+            sql: include_str!(concat!("../../migrations/projections/", $name, ".sql")),
             readers: $readers,
         };
     )+};
@@ -60,7 +63,12 @@ impl ReadModel {
     /// Returns what tells tables of one version of the program from those of another: the SHA-256 of their
     /// SQL. A fold that comes to write other rows into the same tables says so there, in a comment.
     pub fn shape(&self) -> [u8; 32] {
-        Sha256::digest(self.tables).into()
+        Sha256::digest(self.sql).into()
+    }
+
+    /// Returns the SQL of the tables, and of the indexes that can be made later.
+    pub fn tables_and_indexes(&self) -> (&'static str, &'static str) {
+        self.sql.split_once(INDEXES).unwrap_or((self.sql, ""))
     }
 
     /// Finds the live generation, and whether one of the given keys stands still in it, as the first
@@ -107,8 +115,16 @@ mod tests {
 
     #[test]
     fn other_tables_are_of_another_shape() {
-        let changed = ReadModel { tables: "CREATE TABLE clients ()", ..CLIENT_ACCOUNT };
+        let changed = ReadModel { sql: "CREATE TABLE clients ()", ..CLIENT_ACCOUNT };
         assert_eq!(CLIENT_ACCOUNT.shape(), CLIENT_ACCOUNT.shape());
         assert_ne!(CLIENT_ACCOUNT.shape(), changed.shape());
+    }
+
+    #[test]
+    fn indexes_stand_behind_the_tables() {
+        let (tables, indexes) = NOTIFICATION.tables_and_indexes();
+        assert!(tables.contains("CREATE TABLE notifications") && !tables.contains("INDEX"));
+        assert!(indexes.starts_with("CREATE UNIQUE INDEX notifications_pkey"));
+        assert_eq!(FX_RATE.tables_and_indexes(), (FX_RATE.sql, ""));
     }
 }

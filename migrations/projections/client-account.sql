@@ -24,7 +24,6 @@ CREATE TABLE client_cards (
     updated_at timestamptz NOT NULL,
     position bigint NOT NULL
 );
-CREATE INDEX client_cards_client ON client_cards (client_id, id);
 
 CREATE TABLE client_balances (
     client_id text NOT NULL,
@@ -47,7 +46,10 @@ CREATE TABLE client_entries (
     balance_after bigint NOT NULL,
     type text NOT NULL,
     payment_id text,
-    recorded_at timestamptz NOT NULL,
-    PRIMARY KEY (client_id, position, ordinal)
+    recorded_at timestamptz NOT NULL
 );
-CREATE INDEX client_entries_account ON client_entries (client_id, currency, account, position);
+
+-- Made once the rows are there:
+CREATE UNIQUE INDEX client_entries_pkey ON client_entries (client_id, position, ordinal);
+CREATE INDEX client_entries_account ON client_entries (client_id, currency, account, position, ordinal);
+CREATE INDEX client_cards_client ON client_cards (client_id, id);

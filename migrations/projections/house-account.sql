@@ -19,6 +19,8 @@ CREATE TABLE house_entries (
     debit bigint NOT NULL,
     credit bigint NOT NULL,
     debits_after numeric NOT NULL,
-    credits_after numeric NOT NULL,
-    PRIMARY KEY (account, currency, position)
+    credits_after numeric NOT NULL
 );
+
+-- Made once the rows are there:
+CREATE UNIQUE INDEX house_entries_pkey ON house_entries (account, currency, position);

@@ -34,10 +34,8 @@ CREATE TABLE merchant_entries (
     balance_after bigint NOT NULL,
     type text NOT NULL,
     payment_id text,
-    recorded_at timestamptz NOT NULL,
-    PRIMARY KEY (merchant_id, position, ordinal)
+    recorded_at timestamptz NOT NULL
 );
-CREATE INDEX merchant_entries_account ON merchant_entries (merchant_id, currency, account, position);
 
 -- What has left for the bank and not come back, after each payout that was paid or returned. No account of
 -- the books: that is the bank's.
@@ -48,3 +46,7 @@ CREATE TABLE merchant_paid_out (
     paid_out_after bigint NOT NULL,
     PRIMARY KEY (merchant_id, currency, position)
 );
+
+-- Made once the rows are there:
+CREATE UNIQUE INDEX merchant_entries_pkey ON merchant_entries (merchant_id, position, ordinal);
+CREATE INDEX merchant_entries_account ON merchant_entries (merchant_id, currency, account, position, ordinal);

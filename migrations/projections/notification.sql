@@ -6,7 +6,9 @@ CREATE TABLE notifications (
     kind text NOT NULL,
     payment_id text,
     data text NOT NULL,
-    created_at timestamptz NOT NULL,
-    PRIMARY KEY (recipient, position)
+    created_at timestamptz NOT NULL
 );
-CREATE INDEX notifications_position ON notifications (position DESC, recipient);
+
+-- Made once the rows are there:
+CREATE UNIQUE INDEX notifications_pkey ON notifications (recipient, position);
+CREATE INDEX notifications_position ON notifications (position, recipient);

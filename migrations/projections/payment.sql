@@ -37,11 +37,6 @@ CREATE TABLE payments (
 COMMENT ON COLUMN payments.disputed IS 'what open disputes hold';
 COMMENT ON COLUMN payments.funding_currency IS 'the currency that pays; NULL where it is the payment''s own';
 COMMENT ON COLUMN payments.funding_held IS 'what is held now, in the currency that pays, like the next two';
--- Lists are newest first: ids are UUIDv7, so they are born in order.
-CREATE INDEX payments_merchant ON payments (merchant_id, id DESC);
-CREATE INDEX payments_client ON payments (client_id, id DESC);
-CREATE INDEX payments_status ON payments (status, id DESC);
-CREATE INDEX payments_reference ON payments (reference, id DESC) WHERE reference IS NOT NULL;
 
 CREATE TABLE refunds (
     id text PRIMARY KEY,
@@ -52,7 +47,6 @@ CREATE TABLE refunds (
     created_at timestamptz NOT NULL,
     position bigint NOT NULL
 );
-CREATE INDEX refunds_payment ON refunds (payment_id, id DESC);
 
 -- Personal fields are plain here, as in `payments`: the tables can be dropped and folded again from the log.
 CREATE TABLE disputes (
@@ -70,6 +64,17 @@ CREATE TABLE disputes (
     updated_at timestamptz NOT NULL,
     position bigint NOT NULL
 );
-CREATE INDEX disputes_payment ON disputes (payment_id, id DESC);
-CREATE INDEX disputes_merchant ON disputes (merchant_id, id DESC);
-CREATE INDEX disputes_status ON disputes (status, id DESC);
+CREATE INDEX disputes_payment ON disputes (payment_id, id);
+
+-- Made once the rows are there:
+-- Lists are newest first: ids are UUIDv7, so they are born in order, and an index grows at the end of each list.
+CREATE INDEX payments_merchant ON payments (merchant_id, id);
+CREATE INDEX payments_client ON payments (client_id, id);
+CREATE INDEX payments_status ON payments (status, id);
+CREATE INDEX payments_currency ON payments (currency, id);
+CREATE INDEX payments_reference ON payments (reference, id) WHERE reference IS NOT NULL;
+CREATE INDEX payments_amount ON payments (amount);
+CREATE INDEX payments_created ON payments (created_at);
+CREATE INDEX refunds_payment ON refunds (payment_id, id);
+CREATE INDEX disputes_merchant ON disputes (merchant_id, id);
+CREATE INDEX disputes_status ON disputes (status, id);

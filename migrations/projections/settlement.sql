@@ -19,7 +19,7 @@ CREATE TABLE settlements (
     position bigint NOT NULL
 );
 CREATE UNIQUE INDEX settlements_order ON settlements (merchant_id, currency, position);
-CREATE INDEX settlements_merchant ON settlements (merchant_id, id DESC);
+CREATE INDEX settlements_merchant ON settlements (merchant_id, id);
 
 CREATE TABLE captures (
     merchant_id text NOT NULL,
@@ -29,6 +29,8 @@ CREATE TABLE captures (
     payment_id text NOT NULL,
     amount bigint NOT NULL,
     fee bigint NOT NULL,
-    captured_at timestamptz NOT NULL,
-    PRIMARY KEY (merchant_id, currency, settles_on, position)
+    captured_at timestamptz NOT NULL
 );
+
+-- Made once the rows are there:
+CREATE UNIQUE INDEX captures_pkey ON captures (merchant_id, currency, settles_on, position);

@@ -12,15 +12,17 @@ use crate::projection::Projection;
 /// How often [`wait_until`] looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Waits until every live read model has folded the event at a position in; tells whether it has.
+/// Waits until every live read model has folded the event at a position in, and has all of its indexes; tells
+/// whether it has.
 pub async fn wait_until(read: &PgPool, position: u64, patience: Duration) -> Result<bool, sqlx::Error> {
     let began = Instant::now();
     loop {
-        let (there,): (bool,) =
-            sqlx::query_as("SELECT coalesce(bool_and(position >= $1), false) FROM projections WHERE active")
-                .bind(position.cast_signed())
-                .fetch_one(read)
-                .await?;
+        let (there,): (bool,) = sqlx::query_as(
+            "SELECT coalesce(bool_and(position >= $1 AND indexed), false) FROM projections WHERE active",
+        )
+        .bind(position.cast_signed())
+        .fetch_one(read)
+        .await?;
         if there || began.elapsed() > patience {
             return Ok(there);
         }
@@ -34,9 +36,11 @@ pub(crate) struct Standing {
     pub(crate) checkpoint: Checkpoint,
     /// Whether the row says that the generation is near the log's end; `None` if it says neither.
     pub(crate) settled: Option<bool>,
+    /// Whether it has the indexes that folding does without.
+    pub(crate) indexed: bool,
 }
 
-type StandingRow = (String, i32, Option<Vec<u8>>, i64, Vec<u8>, Option<bool>);
+type StandingRow = (String, i32, Option<Vec<u8>>, i64, Vec<u8>, Option<bool>, bool);
 
 /// Reads where all generations of the given read models stand, as far as this version of the program can fold
 /// into their tables.
@@ -46,19 +50,20 @@ pub(crate) async fn all(
 ) -> Result<Vec<Standing>, sqlx::Error> {
     let rows: Vec<StandingRow> = sqlx::query_as(
         "SELECT name, generation, shape, position, leaf_hash,
-                CASE status WHEN 'live' THEN true WHEN 'catching_up' THEN false END
+                CASE status WHEN 'live' THEN true WHEN 'catching_up' THEN false END, indexed
          FROM projections ORDER BY name, generation",
     )
     .fetch_all(read)
     .await?;
     let models: Vec<(ReadModel, [u8; 32])> =
         projections.iter().map(|projection| projection.model()).map(|model| (model, model.shape())).collect();
-    let standing = |(name, number, shape, position, leaf_hash, settled): StandingRow| {
+    let standing = |(name, number, shape, position, leaf_hash, settled, indexed): StandingRow| {
         let (known, _) = models
             .iter()
             .find(|(model, known)| model.name == name && shape.as_deref() == Some(known.as_slice()))?;
         let checkpoint = Checkpoint { position: position.unsigned_abs(), leaf_hash: leaf(&leaf_hash) };
-        Some(Standing { generation: Generation { name: known.name, number }, checkpoint, settled })
+        let generation = Generation { name: known.name, number };
+        Some(Standing { generation, checkpoint, settled, indexed })
     };
     Ok(rows.into_iter().filter_map(standing).collect())
 }
@@ -127,7 +132,7 @@ pub(crate) async fn hold(
     Ok(row.map(|(position, hash)| Checkpoint { position: position.unsigned_abs(), leaf_hash: leaf(&hash) }))
 }
 
-/// Says how far from the log's end generations are that stand at a checkpoint.
+/// Says how far from the log's end generations are that stand at a checkpoint. Waits for nobody who has their rows.
 pub(crate) async fn mark(
     read: &PgPool,
     generations: &[Generation],
@@ -135,6 +140,7 @@ pub(crate) async fn mark(
     near: bool,
 ) -> Result<(), sqlx::Error> {
     let (names, numbers) = columns(generations);
+    let mut work = begin(read).await?;
     sqlx::query(
         "UPDATE projections
          SET status = CASE WHEN NOT active THEN 'rebuilding' WHEN $5 THEN 'live' ELSE 'catching_up' END,
@@ -148,9 +154,9 @@ pub(crate) async fn mark(
     .bind(at.position.cast_signed())
     .bind(at.leaf_hash.0.as_slice())
     .bind(near)
-    .execute(read)
+    .execute(&mut *work)
     .await?;
-    Ok(())
+    work.commit().await
 }
 
 /// Says that a generation is stopped, and why; `false` if it does not stand where it was stopped any more.

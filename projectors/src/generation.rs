@@ -4,7 +4,9 @@
 use event_store::migrate::{DatabaseRole, identifier};
 use event_store::read_model::ReadModel;
 use ledger_core::LeafHash;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
+};
 
 use crate::projection::Projection;
 
@@ -42,11 +44,17 @@ pub(crate) async fn leave(work: &mut PgConnection) -> Result<(), sqlx::Error> {
 /// Makes a live generation of each read model that this version of the program finds none for: its first, or
 /// one in the place of what another version has made with other tables.
 ///
-/// That one is live at once, from position 0 on. The tables of another version are of no use to this one,
+/// That one is live at once, from position 0 on. If the log is long, its indexes are left for [`complete`].
+///
+/// The tables of another version are of no use to this one,
 /// whose queries do not fit them and whose folds can't go on with them; so nothing is lost by letting go of
 /// them, and answers say by their position how far the new ones are. Nor is there a second step for a crash
 /// to come in between.
-pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Result<(), sqlx::Error> {
+pub(crate) async fn prepare(
+    read: &PgPool,
+    projections: &[Box<dyn Projection>],
+    is_long: bool,
+) -> Result<(), sqlx::Error> {
     let mut replaced = Vec::new();
     let mut work = begin(read).await?;
     for model in projections.iter().map(|projection| projection.model()) {
@@ -69,7 +77,7 @@ pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Resu
             }
             None => {}
         }
-        make_next(&mut work, model, true).await?;
+        make_next(&mut work, model, true, is_long).await?;
     }
     work.commit().await?;
     for generation in replaced {
@@ -85,9 +93,10 @@ pub async fn prepare(read: &PgPool, projections: &[Box<dyn Projection>]) -> Resu
 pub(crate) async fn begin_next(
     read: &PgPool,
     projection: &dyn Projection,
+    is_long: bool,
 ) -> Result<Generation, sqlx::Error> {
     let mut work = begin(read).await?;
-    let next = make_next(&mut work, projection.model(), false).await?;
+    let next = make_next(&mut work, projection.model(), false, is_long).await?;
     work.commit().await?;
     Ok(next)
 }
@@ -125,16 +134,59 @@ pub(crate) async fn drop_idle(read: &PgPool, generation: Generation) -> Result<(
     work.commit().await
 }
 
-/// Makes the tables of the next generation, and lets the readers' roles read them.
+/// Makes the indexes that a generation was folded without, unless somebody has. Its row is held meanwhile, so
+/// that nobody folds on; its tables can be read. On a connection of its own, since that may take minutes, and
+/// nobody need be warned of it.
+pub(crate) async fn complete(
+    read: &PgPool,
+    model: ReadModel,
+    generation: Generation,
+) -> Result<(), sqlx::Error> {
+    let options = read.connect_options().as_ref().clone().disable_statement_logging();
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut work = connection.begin().await?;
+    // Without the interval, the server would go on for a process that is gone, and keep the row.
+    work.execute(
+        "SET LOCAL statement_timeout = 0; SET LOCAL client_connection_check_interval = '1s';
+         SET LOCAL maintenance_work_mem = '128MB'",
+    )
+    .await?;
+    let bare: Option<(bool,)> = sqlx::query_as(
+        "SELECT NOT indexed FROM projections WHERE name = $1 AND generation = $2 AND shape = $3 FOR UPDATE",
+    )
+    .bind(generation.name)
+    .bind(generation.number)
+    .bind(model.shape().as_slice())
+    .fetch_optional(&mut *work)
+    .await?;
+    if bare == Some((true,)) {
+        generation.enter(&mut work).await?;
+        work.execute(model.tables_and_indexes().1).await?;
+        leave(&mut work).await?;
+        sqlx::query("UPDATE projections SET indexed = true WHERE name = $1 AND generation = $2")
+            .bind(generation.name)
+            .bind(generation.number)
+            .execute(&mut *work)
+            .await?;
+    }
+    work.commit().await?;
+    connection.close().await
+}
+
+/// Makes the tables of the next generation, and lets the readers' roles read them. If the log is long, its
+/// indexes are left for [`complete`].
 async fn make_next(
     work: &mut PgConnection,
     model: ReadModel,
     active: bool,
+    is_long: bool,
 ) -> Result<Generation, sqlx::Error> {
+    let (tables, indexes) = model.tables_and_indexes();
+    let indexed = !is_long || indexes.is_empty();
     let (number,): (i32,) = sqlx::query_as(
-        "INSERT INTO projections (name, generation, shape, active, position, leaf_hash, status)
+        "INSERT INTO projections (name, generation, shape, active, position, leaf_hash, status, indexed)
          SELECT $1, coalesce(max(generation), 0) + 1, $2, $3, 0, $4,
-                CASE WHEN $3 THEN 'catching_up' ELSE 'rebuilding' END
+                CASE WHEN $3 THEN 'catching_up' ELSE 'rebuilding' END, $5
          FROM projections WHERE name = $1
          RETURNING generation",
     )
@@ -142,6 +194,7 @@ async fn make_next(
     .bind(model.shape().as_slice())
     .bind(active)
     .bind(LeafHash::ZERO.0.as_slice())
+    .bind(indexed)
     .fetch_one(&mut *work)
     .await?;
     let generation = Generation { name: model.name, number };
@@ -150,7 +203,10 @@ async fn make_next(
     let anew = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
     work.execute(AssertSqlSafe(anew)).await?;
     generation.enter(work).await?;
-    work.execute(model.tables).await?;
+    work.execute(tables).await?;
+    if indexed {
+        work.execute(indexes).await?;
+    }
     leave(work).await?;
     for reader in readers(work, model).await? {
         let reader = identifier(&reader);

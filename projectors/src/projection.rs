@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use event_store::error::is_transient;
 use event_store::read_model::ReadModel;
 use event_store::reader::LogEntry;
-use ledger_core::Envelope;
 use ledger_core::ids::StreamId;
 use ledger_core::personal::{Reason, Sealed};
+use ledger_core::{Envelope, canonical};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -101,7 +101,7 @@ pub(crate) const fn expect_rows(
 
 /// Writes RFC 8785 JSON: the same text whoever folds the log.
 pub(crate) fn json_text(value: &impl Serialize) -> String {
-    serde_json_canonicalizer::to_string(value).unwrap_or_default()
+    canonical::to_string(value).unwrap_or_default()
 }
 
 /// An event with what is needed to read it.

@@ -22,7 +22,7 @@ use crate::parked::{self, Queue};
 use crate::personal::Vault;
 use crate::projection::Projection;
 use crate::projections;
-use crate::runner::{NEAR_EVENTS, Runner, RunnerConfig};
+use crate::runner::{NEAR_EVENTS, Runner, RunnerConfig, is_long};
 use crate::running::{EVENTS_MAX, Running};
 
 /// Held while read models are rebuilt.
@@ -104,7 +104,7 @@ pub async fn rebuild(
     ensure!(is_ours, "another rebuild is running");
 
     // What is live from here on has tables that can be compared with.
-    generation::prepare(&rebuild.read, &all).await?;
+    generation::prepare(&rebuild.read, &all, is_long(&rebuild.log).await).await?;
     rebuild.drop_leftovers(&chosen).await?;
     let token = CancellationToken::new();
     let running = tokio::spawn(Runner::new(config).run(token.clone()));
@@ -143,7 +143,8 @@ impl Rebuild {
     ) -> anyhow::Result<()> {
         let mut fresh = Vec::new();
         for projection in chosen {
-            fresh.push(generation::begin_next(&self.read, *projection).await?);
+            let is_long = is_long(&self.log).await;
+            fresh.push(generation::begin_next(&self.read, *projection, is_long).await?);
         }
         self.catch_up(&fresh, progress).await?;
         for (projection, generation) in chosen.iter().zip(fresh) {
@@ -171,12 +172,15 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Waits until the new generations are near the log's end.
+    /// Waits until the new generations are near the log's end, and nobody makes indexes of theirs or of the live
+    /// ones any more.
     async fn catch_up(&self, fresh: &[Generation], progress: impl Fn(Progress)) -> anyhow::Result<()> {
         loop {
             let (names, numbers) = checkpoint::columns(fresh);
-            let rows: Vec<(String, i64, String, Option<String>)> = sqlx::query_as(
-                "SELECT name, position, status, last_error
+            let rows: Vec<(String, i64, String, Option<String>, bool)> = sqlx::query_as(
+                "SELECT name, position, status, last_error,
+                        NOT EXISTS (SELECT FROM projections AS bare
+                                    WHERE bare.name = new.name AND NOT bare.indexed AND bare.status <> 'stopped')
                  FROM projections JOIN unnest($1::text[], $2::integer[]) AS new (name, generation)
                       USING (name, generation)",
             )
@@ -184,14 +188,14 @@ impl Rebuild {
             .bind(numbers)
             .fetch_all(&self.read)
             .await?;
-            if let Some((name, _, _, error)) = rows.iter().find(|(_, _, status, _)| status == "stopped") {
+            if let Some((name, _, _, error, _)) = rows.iter().find(|(_, _, status, ..)| status == "stopped") {
                 bail!("{name} can't be rebuilt: {}", error.as_deref().unwrap_or("it is stopped"));
             }
             ensure!(rows.len() == fresh.len(), "somebody dropped the new tables");
             let position = rows.iter().map(|(_, position, ..)| position.unsigned_abs()).min().unwrap_or(0);
             let head = self.log.head().await?.position;
             progress(Progress { position, head });
-            if head <= position + NEAR_EVENTS {
+            if head <= position + NEAR_EVENTS && rows.iter().all(|(.., indexed)| *indexed) {
                 return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -302,7 +306,7 @@ impl Rebuild {
             checkpoint::advance(work, &generations, side.checkpoint, to, false).await?;
             let mut halted = parked::halted(work, &generations).await?;
             let queue = Queue::of(halted.remove(&side.generation).unwrap_or_default());
-            let running = Running::new(projection, side.generation, side.checkpoint, None);
+            let running = Running::new(projection, side.generation, side.checkpoint);
             running.apply_alone(work, queue, &chunk.events).await?;
             side.checkpoint = to;
         }

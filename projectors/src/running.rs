@@ -6,6 +6,7 @@ use event_store::pause::Pause;
 use event_store::reader::Checkpoint;
 use metrics::counter;
 use sqlx::PgConnection;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::generation::{self, Generation};
 use crate::parked::Queue;
@@ -29,6 +30,10 @@ pub(crate) struct Running<'a> {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Whether its row says that it is near the log's end; `None` if it is not known to say either.
     pub(crate) settled: Option<bool>,
+    /// Whether it has the indexes that folding does without.
+    pub(crate) indexed: bool,
+    /// Makes them: meanwhile it stands still.
+    pub(crate) completing: Option<AbortOnDropHandle<Result<(), sqlx::Error>>>,
     /// Why it is stopped.
     pub(crate) stopped: Option<String>,
     /// Whether it has failed in a group, and runs alone now.
@@ -50,13 +55,14 @@ impl<'a> Running<'a> {
         projection: &'a dyn Projection,
         generation: Generation,
         checkpoint: Checkpoint,
-        settled: Option<bool>,
     ) -> Self {
         Self {
             projection,
             generation,
             checkpoint: Some(checkpoint),
-            settled,
+            settled: None,
+            indexed: true,
+            completing: None,
             stopped: None,
             alone: false,
             is_ours: false,
@@ -71,10 +77,10 @@ impl<'a> Running<'a> {
         self.checkpoint.is_none()
     }
 
-    /// Returns where it stands, unless it is stopped or pauses.
+    /// Returns where it stands, unless it is stopped, pauses, or is being completed.
     pub(crate) fn ready(&self) -> Option<Checkpoint> {
         let pauses = self.paused_until.is_some_and(|until| until > Instant::now());
-        self.checkpoint.filter(|_| self.stopped.is_none() && !pauses)
+        self.checkpoint.filter(|_| self.stopped.is_none() && self.completing.is_none() && !pauses)
     }
 
     /// Notes where the log ends.

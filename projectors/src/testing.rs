@@ -67,7 +67,7 @@ pub(crate) fn named(position: u64, keys: &[&str]) -> Decoded {
 #[async_trait]
 impl Projection for Named {
     fn model(&self) -> ReadModel {
-        ReadModel { name: "named", tables: "", readers: &[] }
+        ReadModel { name: "named", sql: "", readers: &[] }
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {

@@ -7,10 +7,26 @@ use event_store::database;
 use event_store::migrate::DatabaseRole;
 use event_store::secrets::KeyPurpose;
 use event_store::server_url::with_user;
-use ledger_tests::{TestLedger, cluster};
+use ledger_tests::{TestLedger, cluster, eventually};
 use projectors::runner::{Runner, RunnerConfig};
 use serde_json::json;
 use sqlx::Executor;
+
+/// Does what a projector does at its start; the one that runs goes on with what it finds.
+async fn prepare(ledger: &TestLedger) {
+    let cluster = cluster::cluster().await.unwrap();
+    let secrets = cluster.secrets().unwrap();
+    let url =
+        with_user(&ledger.database_url, &projector(), &secrets.passwords[&DatabaseRole::Projector]).unwrap();
+    let pool = || database::pool(database::options(&url, "test").unwrap(), 2);
+    let master_key = secrets.key(KeyPurpose::Master).unwrap().secret_key();
+    let config = RunnerConfig { log: pool(), read: pool(), master_key, broker: Arc::new(EmbeddedBroker) };
+    Runner::new(config).prepare().await.unwrap();
+}
+
+fn projector() -> String {
+    format!("{}_{}", cluster::ROLE_PREFIX, DatabaseRole::Projector.suffix())
+}
 
 #[tokio::test]
 async fn tables_of_another_version_are_made_anew() {
@@ -33,15 +49,7 @@ async fn tables_of_another_version_are_made_anew() {
     let ready = ledger.query(reqwest::Method::GET, "/readyz").send().await.unwrap();
     assert!(ready.text().await.unwrap().contains("projection payment is of another version"));
 
-    // What a projector does at its start; the one that runs goes on with what it finds.
-    let cluster = cluster::cluster().await.unwrap();
-    let secrets = cluster.secrets().unwrap();
-    let role = format!("{}_{}", cluster::ROLE_PREFIX, DatabaseRole::Projector.suffix());
-    let url = with_user(&ledger.database_url, &role, &secrets.passwords[&DatabaseRole::Projector]).unwrap();
-    let pool = || database::pool(database::options(&url, "test").unwrap(), 2);
-    let master_key = secrets.key(KeyPurpose::Master).unwrap().secret_key();
-    let config = RunnerConfig { log: pool(), read: pool(), master_key, broker: Arc::new(EmbeddedBroker) };
-    Runner::new(config).prepare().await.unwrap();
+    prepare(&ledger).await;
     ledger.get(&shop.key, &path).await.expect(200);
     let generations: Vec<(i32, bool)> =
         sqlx::query_as("SELECT generation, active FROM projections WHERE name = 'payment'")
@@ -49,5 +57,59 @@ async fn tables_of_another_version_are_made_anew() {
             .await
             .unwrap();
     assert_eq!(generations, [(2, true)]);
+    ledger.finish().await;
+}
+
+/// Returns the indexes of a generation of the notifications, each as its SQL without the generation.
+async fn indexes(ledger: &TestLedger, generation: i32) -> Vec<String> {
+    let schema = format!("notification_{generation}");
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT indexdef FROM pg_indexes WHERE schemaname = $1 ORDER BY indexname")
+            .bind(&schema)
+            .fetch_all(&ledger.owner)
+            .await
+            .unwrap();
+    rows.into_iter().map(|(index,)| index.replace(&schema, "")).collect()
+}
+
+async fn is_indexed(ledger: &TestLedger) -> bool {
+    let (indexed,): (bool,) =
+        sqlx::query_as("SELECT indexed FROM projections WHERE name = 'notification' AND active")
+            .fetch_one(&ledger.owner)
+            .await
+            .unwrap();
+    indexed
+}
+
+#[tokio::test]
+async fn a_log_that_may_be_long_is_folded_before_its_indexes_are_made() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let ada = ledger.client(100_000, "EUR").await;
+    ledger.pay(&shop, &ada, 700, "automatic").await.expect(201);
+    ledger.caught_up().await.unwrap();
+    let list = async || ledger.get(&shop.key, "/v1/notifications").await.expect(200).body["data"].clone();
+    let told = list().await;
+    let of_first = indexes(&ledger, 1).await;
+    assert_eq!(
+        (of_first.len(), is_indexed(&ledger).await),
+        (2, true),
+        "a short log's are made with its tables"
+    );
+
+    // How long a log is that can't be read is not known; nor can anybody fold it.
+    let read_events = async |verb: &str| {
+        let statement = format!("{verb} {}", projector());
+        ledger.owner.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    };
+    read_events("REVOKE SELECT ON events FROM").await;
+    ledger.owner.execute("UPDATE projections SET shape = NULL WHERE name = 'notification'").await.unwrap();
+    prepare(&ledger).await;
+    assert_eq!((indexes(&ledger, 2).await, is_indexed(&ledger).await), (vec![], false));
+    read_events("GRANT SELECT ON events TO").await;
+    eventually(async || is_indexed(&ledger).await).await;
+    assert_eq!(indexes(&ledger, 2).await, of_first);
+    ledger.caught_up().await.unwrap();
+    assert_eq!(list().await, told);
     ledger.finish().await;
 }

@@ -43,6 +43,10 @@ impl Runner {
             Ok(chunk) => chunk,
             Err(failure) => return self.note(group, start, Err(failure), inbox).await,
         };
+        let group = if chunk.behind <= NEAR_EVENTS { self.complete(group) } else { group };
+        if group.is_empty() {
+            return false;
+        }
         let parts = if source == Source::Log && chunk.events.len() >= APART_FROM {
             if chunk.behind > 0
                 && let Some(last) = chunk.events.last()
@@ -171,7 +175,11 @@ impl Runner {
         // Said before it is applied, so that one that does not get on does not say that it is live.
         let near = chunk.behind <= NEAR_EVENTS;
         if group.iter().any(|one| one.settled != Some(near)) {
-            checkpoint::mark(&self.read, &generations, from, near).await.map_err(Failure::Read)?;
+            let marked = checkpoint::mark(&self.read, &generations, from, near).await;
+            // Who makes their indexes has the rows.
+            marked.map_err(
+                |error| if is_lock_timeout(&error) { Failure::Moved } else { Failure::Read(error) },
+            )?;
             group.iter_mut().for_each(|one| one.settled = Some(near));
         }
         let Some(last) = chunk.events.last() else {

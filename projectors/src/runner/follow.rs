@@ -39,6 +39,7 @@ impl Runner {
             while let Ok(delivery) = deliveries.try_recv() {
                 inbox.take_in(delivery);
             }
+            self.take_up_completed(&mut running).await;
             let head = self.look_at_head(&mut running, &mut inbox).await;
             let mut progress = false;
             for (source, group) in self.groups(&mut running, &inbox) {
@@ -60,8 +61,8 @@ impl Runner {
         if running.iter().all(|one| self.patience(one).is_zero()) {
             return 0;
         }
-        // A log that is away is met, and told of, by whoever reads it.
-        let Ok(head) = self.log.head().await else { return 0 };
+        // A log that is away is met, and told of, by whoever reads it. Its end may be anywhere.
+        let Ok(head) = self.log.head().await else { return u64::MAX };
         running.iter_mut().for_each(|one| one.note_head(head.into()));
         inbox.disprove_beyond(head.position);
         head.position

@@ -12,11 +12,15 @@
 //! halves, until the events at fault are named and parked; once it stands where the others do, it is one of
 //! them again.
 //!
+//! A generation that begins with a long log has no indexes but those that its fold asks for. The others are made
+//! when the log's end is near, before it says that it is live.
+//!
 //! Failures that pass by themselves (a database that is away, a lock that is held) are waited out. A
 //! checkpoint that the log does not match stops its generation (I14) until it is changed from outside or
 //! the process starts anew.
 mod advance;
 mod ahead;
+mod complete;
 mod follow;
 mod refresh;
 mod tell;
@@ -30,7 +34,7 @@ use event_store::error::is_transient;
 use event_store::reader::LogReader;
 use ledger_core::personal::SecretKey;
 use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::generation::{self, Generation};
@@ -67,6 +71,8 @@ pub struct Runner {
     broker: Arc<dyn Broker>,
     projections: Vec<Box<dyn Projection>>,
     stopped: watch::Sender<Vec<Stopped>>,
+    /// How many generations may be completed at a time.
+    completing: Arc<Semaphore>,
 }
 
 impl Runner {
@@ -83,6 +89,7 @@ impl Runner {
             broker,
             projections: projections::all(),
             stopped,
+            completing: Arc::new(Semaphore::new(2)),
         }
     }
 
@@ -93,7 +100,7 @@ impl Runner {
 
     /// Makes the read models that are missing. Safe to run again, and by several processes at once.
     pub async fn prepare(&self) -> anyhow::Result<()> {
-        Ok(generation::prepare(&self.read, &self.projections).await?)
+        Ok(generation::prepare(&self.read, &self.projections, is_long(&self.log).await).await?)
     }
 
     /// Runs until the token is cancelled.
@@ -118,7 +125,7 @@ impl Runner {
     async fn prepare_patiently(&self) -> anyhow::Result<()> {
         let mut pause = pause();
         loop {
-            match generation::prepare(&self.read, &self.projections).await {
+            match generation::prepare(&self.read, &self.projections, is_long(&self.log).await).await {
                 Ok(()) => return Ok(()),
                 Err(error) if is_transient(&error) => {
                     tracing::warn!(error = &error as &dyn Error, "read models can't be prepared yet");
@@ -128,6 +135,11 @@ impl Runner {
             }
         }
     }
+}
+
+/// Tells whether folding the log takes long enough to do it without indexes; a log that is away may be long.
+pub(crate) async fn is_long(log: &LogReader) -> bool {
+    !log.head().await.is_ok_and(|head| head.position <= NEAR_EVENTS)
 }
 
 /// Generations that go on together.

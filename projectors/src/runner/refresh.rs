@@ -29,11 +29,17 @@ impl Runner {
         let mut known: BTreeMap<Generation, Running<'a>> =
             running.drain(..).map(|one| (one.generation, one)).collect();
         for row in standing {
-            let same = known.remove(&row.generation).filter(|one| one.checkpoint == Some(row.checkpoint));
+            let mut old = known.remove(&row.generation);
+            if let Some(same) = old.take_if(|one| one.checkpoint == Some(row.checkpoint)) {
+                running.push(same);
+                continue;
+            }
             let projection = self.projections.iter().find(|known| known.name() == row.generation.name);
-            running.extend(same.or_else(|| {
-                Some(Running::new(projection?.as_ref(), row.generation, row.checkpoint, row.settled))
-            }));
+            let Some(projection) = projection else { continue };
+            let mut one = Running::new(projection.as_ref(), row.generation, row.checkpoint);
+            (one.settled, one.indexed) = (row.settled, row.indexed);
+            one.completing = old.and_then(|old| old.completing);
+            running.push(one);
         }
         // One that is stopped would never acknowledge what its queue brings.
         let working = running.iter().filter(|one| one.stopped.is_none());
