@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api_kit::problem::ApiError;
 use serde::Serialize;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::moment::Past;
@@ -83,7 +83,8 @@ impl Accounts {
     /// Returns an owner's balances after a position, per currency; now, without one.
     ///
     /// A past balance is the one after the account's last entry at or before the position: one look-up in
-    /// an index per account and currency, however long ago it is.
+    /// an index per account and currency, however long ago it is. The entry is asked for by its place in that
+    /// index, so that no other will do: one by positions alone would be read through for an account without any.
     pub(crate) async fn balances(
         &self,
         snapshot: &mut Snapshot,
@@ -91,26 +92,23 @@ impl Accounts {
         position: Option<u64>,
     ) -> Result<BTreeMap<String, Totals>, ApiError> {
         let Self { entries, owner: column, balances, .. } = *self;
-        let mut query =
-            QueryBuilder::<Postgres>::new("SELECT kept.currency, named.account, last.balance_after FROM ");
-        query
-            .push(balances)
-            .push(" AS kept CROSS JOIN unnest(")
-            .push_bind(self.names)
-            .push("::text[]) AS named (account)");
-        query
-            .push(" CROSS JOIN LATERAL (SELECT balance_after FROM ")
-            .push(entries)
-            .push(" AS entry WHERE entry.");
-        query.push(column).push(" = kept.").push(column);
-        query.push(" AND entry.currency = kept.currency AND entry.account = named.account");
-        if let Some(position) = position {
-            query.push(" AND entry.position <= ").push_bind(position.cast_signed());
-        }
-        query.push(" ORDER BY entry.position DESC, entry.ordinal DESC LIMIT 1) AS last WHERE kept.");
-        query.push(column).push(" = ").push_bind(owner.to_owned());
-        let rows: Vec<(String, String, i64)> =
-            query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
+        let statement = format!(
+            "SELECT kept.currency, named.account, last.balance_after
+             FROM {balances} AS kept CROSS JOIN unnest($1::text[]) AS named (account)
+             CROSS JOIN LATERAL (
+                 SELECT {column}, currency, account, balance_after FROM {entries}
+                 WHERE ({column}, currency, account, position) <= (kept.{column}, kept.currency, named.account, $2)
+                 ORDER BY {column} DESC, currency DESC, account DESC, position DESC, ordinal DESC LIMIT 1
+             ) AS last
+             WHERE kept.{column} = $3
+               AND (last.{column}, last.currency, last.account) = (kept.{column}, kept.currency, named.account)"
+        );
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(AssertSqlSafe(statement))
+            .bind(self.names)
+            .bind(position.map_or(i64::MAX, u64::cast_signed))
+            .bind(owner)
+            .fetch_all(&mut *snapshot.transaction)
+            .await?;
         let mut balances: BTreeMap<String, Totals> = BTreeMap::new();
         for (currency, account, balance) in rows {
             balances.entry(currency).or_default().insert(account, balance);

@@ -17,6 +17,7 @@ mod kills;
 mod lives;
 mod money;
 mod past;
+mod plans;
 mod poison;
 mod programs;
 mod properties;
