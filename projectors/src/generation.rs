@@ -44,12 +44,10 @@ pub(crate) async fn leave(work: &mut PgConnection) -> Result<(), sqlx::Error> {
 /// Makes a live generation of each read model that this version of the program finds none for: its first, or
 /// one in the place of what another version has made with other tables.
 ///
-/// That one is live at once, from position 0 on. If the log is long, its indexes are left for [`complete`].
-///
-/// The tables of another version are of no use to this one,
+/// That one is live at once, from position 0 on. The tables of another version are of no use to this one,
 /// whose queries do not fit them and whose folds can't go on with them; so nothing is lost by letting go of
 /// them, and answers say by their position how far the new ones are. Nor is there a second step for a crash
-/// to come in between.
+/// to come in between. If the log is long, the indexes are left for [`complete`].
 pub(crate) async fn prepare(
     read: &PgPool,
     projections: &[Box<dyn Projection>],

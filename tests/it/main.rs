@@ -22,6 +22,7 @@ mod poison;
 mod programs;
 mod properties;
 mod queries;
+mod rebuilds;
 mod reconciliation;
 mod refusals;
 mod routes;

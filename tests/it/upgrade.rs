@@ -1,31 +1,15 @@
 //! A program of another version: its tables are of no use to this one, which makes its own.
 
-use std::sync::Arc;
-
-use event_store::broker::EmbeddedBroker;
-use event_store::database;
-use event_store::migrate::DatabaseRole;
-use event_store::secrets::KeyPurpose;
-use event_store::server_url::with_user;
-use ledger_tests::{TestLedger, cluster, eventually};
-use projectors::runner::{Runner, RunnerConfig};
+use ledger_tests::{TestLedger, eventually};
+use projectors::runner::Runner;
 use serde_json::json;
 use sqlx::Executor;
 
+use crate::rebuilds::{projector, runner_config};
+
 /// Does what a projector does at its start; the one that runs goes on with what it finds.
 async fn prepare(ledger: &TestLedger) {
-    let cluster = cluster::cluster().await.unwrap();
-    let secrets = cluster.secrets().unwrap();
-    let url =
-        with_user(&ledger.database_url, &projector(), &secrets.passwords[&DatabaseRole::Projector]).unwrap();
-    let pool = || database::pool(database::options(&url, "test").unwrap(), 2);
-    let master_key = secrets.key(KeyPurpose::Master).unwrap().secret_key();
-    let config = RunnerConfig { log: pool(), read: pool(), master_key, broker: Arc::new(EmbeddedBroker) };
-    Runner::new(config).prepare().await.unwrap();
-}
-
-fn projector() -> String {
-    format!("{}_{}", cluster::ROLE_PREFIX, DatabaseRole::Projector.suffix())
+    Runner::new(runner_config(ledger).await).prepare().await.unwrap();
 }
 
 #[tokio::test]

@@ -11,11 +11,6 @@ use super::{Members, Runner};
 use crate::generation;
 use crate::running::Running;
 
-/// Tells whether somebody ended the statement.
-fn is_cancelled(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "57014")
-}
-
 impl Runner {
     /// Begins to complete those of a group that lack indexes, and returns the others.
     pub(super) fn complete<'r, 'a>(&self, group: Members<'r, 'a>) -> Members<'r, 'a> {
@@ -50,4 +45,9 @@ impl Runner {
             }
         }
     }
+}
+
+/// Tells whether somebody ended the statement.
+fn is_cancelled(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "57014")
 }
