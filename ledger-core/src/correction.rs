@@ -637,6 +637,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reserved_again_has_its_limit() {
+        disputed()
+            .given(lose(1, 1))
+            .given(deposit_to_merchant(1, eur(BALANCE_MAX - 8_000)))
+            .when_corrected(1, "payment.dispute_lost")
+            .then_rejected(past_the_limit())
+            .given(request_payout(1, eur(8_000)))
+            .given(change_payout(1, PayoutNews::Paid))
+            .when_corrected(2, "payment.dispute_lost")
+            .then_dispute_stands(DisputeStatus::NeedsResponse);
+    }
+
+    #[test]
     fn a_charge_back_in_another_currency_is_mirrored() {
         let ledger = Ledger::shop()
             .given(deposit(1, eur(90_000)))
