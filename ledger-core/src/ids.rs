@@ -24,8 +24,8 @@ fn parse(prefix: &str, text: &str) -> Result<Uuid, MalformedId> {
     Uuid::try_parse(digits).map_err(|_| MalformedId)
 }
 
-/// The length of the longest id.
-const LENGTH_MAX: usize = 5 + 32;
+/// The length of the longest id: `card_` and 32 digits.
+const LENGTH_MAX: usize = 37;
 
 /// Writes an id's text into a buffer: every event holds a dozen of them, so they are not formatted piece by piece.
 fn written<'a>(prefix: &str, uuid: Uuid, buffer: &'a mut [u8; LENGTH_MAX]) -> &'a str {

@@ -337,12 +337,6 @@ impl TryFrom<Vec<Posting>> for JournalEntry {
     }
 }
 
-impl From<JournalEntry> for Vec<Posting> {
-    fn from(entry: JournalEntry) -> Self {
-        entry.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

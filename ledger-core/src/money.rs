@@ -146,6 +146,7 @@ mod tests {
     fn reads_stored_money_of_a_currency_that_is_gone() {
         let stored: Money = serde_json::from_str(r#"{"amount":5,"currency":"HRK"}"#).unwrap();
         assert_eq!(stored.currency.code(), "HRK");
+        assert_eq!(String::from(stored.currency), "HRK");
         assert!(serde_json::from_str::<Money>(r#"{"amount":5,"currency":"XAU"}"#).is_err());
     }
 
