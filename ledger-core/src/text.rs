@@ -32,3 +32,14 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
         text.parse().map_err(E::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ids::ClientId;
+
+    #[test]
+    fn what_is_no_text_is_told() {
+        let error = serde_json::from_str::<ClientId>("5").unwrap_err();
+        assert!(error.to_string().contains("expected a text"), "{error}");
+    }
+}
