@@ -30,7 +30,7 @@ pub(crate) async fn runner_config(ledger: &TestLedger) -> RunnerConfig {
 }
 
 /// Returns the indexes of all live generations by their read model, each as its SQL without the generation.
-async fn indexes(ledger: &TestLedger) -> BTreeMap<String, Vec<String>> {
+pub(crate) async fn indexes(ledger: &TestLedger) -> BTreeMap<String, Vec<String>> {
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT name, schemaname::text, indexdef
          FROM projections JOIN pg_indexes ON schemaname = replace(name, '-', '_') || '_' || generation

@@ -11,7 +11,7 @@ use event_store::reader::Checkpoint;
 use metrics::{counter, histogram};
 
 use super::ahead::Ahead;
-use super::{Members, NEAR_EVENTS, Runner};
+use super::{Members, NEAR_EVENTS, Runner, has_code};
 use crate::checkpoint;
 use crate::chunk::{self, Chunk, ChunkError, Source};
 use crate::generation::Generation;
@@ -24,6 +24,9 @@ use crate::running::Running;
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
 /// From how many events on each read model of a group has a transaction of its own.
 const APART_FROM: usize = 500;
+
+/// A lock was not to be had in time.
+const LOCK_TIMEOUT: &str = "55P03";
 
 impl Runner {
     /// Folds the next chunk into a group at one checkpoint; tells whether it went on, or might at once.
@@ -177,9 +180,9 @@ impl Runner {
         if group.iter().any(|one| one.settled != Some(near)) {
             let marked = checkpoint::mark(&self.read, &generations, from, near).await;
             // Who makes their indexes has the rows.
-            marked.map_err(
-                |error| if is_lock_timeout(&error) { Failure::Moved } else { Failure::Read(error) },
-            )?;
+            marked.map_err(|error| {
+                if has_code(&error, LOCK_TIMEOUT) { Failure::Moved } else { Failure::Read(error) }
+            })?;
             group.iter_mut().for_each(|one| one.settled = Some(near));
         }
         let Some(last) = chunk.events.last() else {
@@ -216,7 +219,7 @@ impl Runner {
             Ok(true) => {}
             Ok(false) => return Err(Failure::Moved),
             // Another process is at it.
-            Err(error) if is_lock_timeout(&error) && group.iter().all(|one| !one.is_ours) => {
+            Err(error) if has_code(&error, LOCK_TIMEOUT) && group.iter().all(|one| !one.is_ours) => {
                 return Err(Failure::Moved);
             }
             Err(error) => return Err(Failure::Read(error)),
@@ -326,9 +329,4 @@ fn by_name<'r, 'a>(group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
         parts.entry(one.generation.name).or_default().push(one);
     }
     parts.into_values().collect()
-}
-
-/// Tells whether a lock was not to be had in time.
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use event_store::error::is_transient;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Members, Runner};
+use super::{Members, Runner, has_code};
 use crate::generation;
 use crate::running::Running;
+
+/// Somebody has ended the statement.
+const CANCELLED: &str = "57014";
 
 impl Runner {
     /// Begins to complete those of a group that lack indexes, and returns the others.
@@ -35,7 +38,7 @@ impl Runner {
             let done = done.await.unwrap_or_else(|panic| Err(sqlx::Error::Protocol(panic.to_string())));
             match (done, one.checkpoint) {
                 (Ok(()), _) => one.indexed = true,
-                (Err(error), Some(at)) if !is_transient(&error) && !is_cancelled(&error) => {
+                (Err(error), Some(at)) if !is_transient(&error) && !has_code(&error, CANCELLED) => {
                     self.stop(one, at, &format!("its indexes can't be made: {error}")).await;
                 }
                 (Err(error), _) => {
@@ -45,9 +48,4 @@ impl Runner {
             }
         }
     }
-}
-
-/// Tells whether somebody ended the statement.
-fn is_cancelled(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "57014")
 }

@@ -148,3 +148,8 @@ type Members<'r, 'a> = Vec<&'r mut Running<'a>>;
 fn queue(Generation { name, number }: Generation) -> String {
     queue_name(name, number)
 }
+
+/// Tells whether PostgreSQL refused something with an SQLSTATE.
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|known| known == code)
+}
