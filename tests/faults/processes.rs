@@ -21,7 +21,7 @@ pub(crate) const PROGRAMS: Programs = Programs {
 };
 
 /// How long anything may take that happens by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A deployment with its running services.
 pub(crate) struct Cast {
