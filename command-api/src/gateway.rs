@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api_kit::auth::KeyIsLive;
 use api_kit::fields::{self, FieldCode, FieldError, Fields};
@@ -38,6 +39,10 @@ use crate::sealing::{Sealer, SubjectKey};
 pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) static LEDGER_POSITION: HeaderName = HeaderName::from_static("ledger-position");
 pub(crate) static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// How long what a durable answer lacks is looked up again, and the pause between.
+const FILL_IN_PATIENCE: Duration = Duration::from_secs(10);
+const FILL_IN_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -228,7 +233,7 @@ impl Gateway {
                 let secrets = if !replayed && outcome.status < 300 { secrets } else { Vec::new() };
                 let body = match secrets.is_empty() && !Sealer::may_be_sealed(&outcome.answer) {
                     true => outcome.answer,
-                    false => self.fill_in(&outcome.answer, secrets).await?,
+                    false => self.fill_in(&outcome.answer, secrets, &received.request_id).await?,
                 };
                 let mut response = outcome_response(outcome.status, outcome.position, replayed, body);
                 response.extensions_mut().insert(KeyIsLive);
@@ -238,9 +243,28 @@ impl Gateway {
         }
     }
 
-    /// Fills in what a stored answer does not show: personal fields and secrets.
-    async fn fill_in(&self, stored: &str, secrets: Secrets) -> Result<String, ApiError> {
-        let mut answer = self.sealer.open(stored).await.map_err(|_| ApiError::OutcomeUnknown)?;
+    /// Fills in what a stored answer does not show: personal fields and secrets. Where a look-up fails for a moment
+    /// it is tried again: the outcome is durable, and 504 would say that we do not know it.
+    async fn fill_in(
+        &self,
+        stored: &str,
+        secrets: Secrets,
+        request_id: &RequestId,
+    ) -> Result<String, ApiError> {
+        let began = Instant::now();
+        let mut answer = loop {
+            match self.sealer.open(stored).await {
+                Ok(answer) => break answer,
+                Err(error) if error.is_transient() && began.elapsed() < FILL_IN_PATIENCE => {
+                    tokio::time::sleep(FILL_IN_PAUSE).await;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, request.id = %request_id, "a durable answer can't be filled in");
+                    return Err(ApiError::OutcomeUnknown);
+                }
+            }
+        };
         secrets.into_iter().for_each(|(name, value)| answer[name] = value);
         Ok(answer.to_string())
     }

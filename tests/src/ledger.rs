@@ -57,6 +57,8 @@ impl TestLedger {
 
     /// Starts a ledger on a fresh database, and on RabbitMQ at a URL, or on the embedded broker.
     pub async fn start_on(amqp_url: Option<String>) -> anyhow::Result<Self> {
+        // What goes wrong inside is shown if the test fails.
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
         let cluster = cluster().await?;
         let database_url = cluster.database().await?;
         let clock = tempfile::NamedTempFile::new()?;
