@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use event_store::broker::chunk::Header;
 use event_store::entropy;
-use ledger_tests::broker::vhost;
+use ledger_tests::broker::{Vhost, vhost};
 use ledger_tests::services::{Deployment, Launch, Programs, Service};
 use ledger_tests::{Answer, Load, Proxy, Sent};
 use serde_json::{Value, json};
@@ -160,6 +160,20 @@ impl Cast {
         for service in self.command_apis.into_iter().chain(self.projectors).chain([self.query_api]) {
             assert!(service.stop().await.success());
         }
+    }
+}
+
+/// Waits until there is one queue for each read model, of this generation.
+async fn only_queues_of_generation(number: u32, vhost: &Vhost) {
+    let (began, end) = (Instant::now(), format!(".v{number}"));
+    loop {
+        let queues = vhost.queues().await;
+        let names: Vec<&str> = queues.iter().filter_map(|queue| queue["name"].as_str()).collect();
+        if names.len() == READ_MODELS && names.iter().all(|name| name.ends_with(&end)) {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{names:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -353,16 +367,25 @@ async fn a_read_model_is_rebuilt_under_load_and_put_right() {
     cast.caught_up().await;
     cast.audit();
     // The queues of the old generations go with them.
-    let began = Instant::now();
-    loop {
-        let queues = vhost.queues().await;
-        let names: Vec<&str> = queues.iter().filter_map(|queue| queue["name"].as_str()).collect();
-        if names.len() == READ_MODELS && names.iter().all(|name| name.ends_with(".v3")) {
-            break;
-        }
-        assert!(began.elapsed() < PATIENCE, "{names:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    only_queues_of_generation(3, &vhost).await;
+    cast.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_of_old_generations_go_though_rabbitmq_was_away_meanwhile() {
+    let vhost = vhost().await.unwrap();
+    let proxy = Proxy::start(vhost.address()).await;
+    let amqp_url = vhost.through(proxy.address);
+    let cast = Cast::start(Deployment::new(PROGRAMS).await, Some(&amqp_url), 1, 1).await;
+    cast.client(1_000).await;
+    only_queues_of_generation(1, &vhost).await;
+    proxy.close(true);
+    let said = cast.rebuild_all();
+    assert_eq!(said.matches("equal to the old one in all").count(), READ_MODELS, "{said}");
+    cast.caught_up().await;
+    proxy.close(false);
+    only_queues_of_generation(2, &vhost).await;
+    cast.audit();
     cast.stop().await;
 }
 

@@ -65,20 +65,30 @@ pub(super) async fn run(
     // Ended with this task.
     let mut tasks = JoinSet::new();
     let mut consumed: BTreeMap<String, AbortHandle> = BTreeMap::new();
+    let mut deletions: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
         let wanted = queues.borrow_and_update().clone();
+        let mut useless = Vec::new();
         for (queue, task) in consumed.extract_if(.., |queue, _| !wanted.contains(queue)) {
             task.abort();
-            tasks.spawn(delete(broker.clone(), queue));
+            useless.push(queue);
         }
         for queue in wanted.iter().filter(|queue| !consumed.contains_key(*queue)).cloned().collect::<Vec<_>>()
         {
-            // It may have been dropped while nobody consumed.
-            if let Some(before) = generation_before(&queue).filter(|before| !wanted.contains(before)) {
-                tasks.spawn(delete(broker.clone(), before));
+            // The number of a generation that came to nothing is given again.
+            if let Some(deletion) = deletions.remove(&queue) {
+                deletion.abort();
             }
+            // It may have been dropped while nobody consumed.
+            useless.extend(generation_before(&queue).filter(|before| !wanted.contains(before)));
             let task = tasks.spawn(consume_for_ever(broker.clone(), queue.clone(), deliver.clone()));
             consumed.insert(queue, task);
+        }
+        for queue in useless {
+            let deletion = tasks.spawn(delete(broker.clone(), queue.clone()));
+            if let Some(before) = deletions.insert(queue, deletion) {
+                before.abort();
+            }
         }
         tokio::select! {
             () = deliver.closed() => return,
@@ -197,14 +207,27 @@ async fn consume(connection: &Connection, declaring: &Channel, queue: &str) -> R
     within(consumer).await
 }
 
-/// Deletes a queue that is of no more use. If that fails, whoever consumes its successor tries again.
+/// Deletes a queue that is of no more use, however often that fails; and once more a while later, since a consumer
+/// that was ended while it declared the queue may have been heard last.
 async fn delete(broker: RabbitBroker, queue: String) {
-    let deleting = async {
-        let connection = broker.connect("quittance projectors").await?;
-        delete_queue(&connection, &queue).await
-    };
-    if let Err(error) = deleting.await {
-        tracing::warn!(queue, error = &error as &dyn Error, "a useless queue can't be deleted yet");
+    let mut pause = Pause::new(PAUSES.0, PAUSES.1);
+    let mut deletions = 0;
+    while deletions < 2 {
+        let deleting = async {
+            let connection = broker.connect("quittance projectors").await?;
+            delete_queue(&connection, &queue).await
+        };
+        let rest = match deleting.await {
+            Ok(()) => {
+                deletions += 1;
+                BIND_EVERY
+            }
+            Err(error) => {
+                tracing::warn!(queue, error = &error as &dyn Error, "a useless queue can't be deleted yet");
+                pause.longer()
+            }
+        };
+        tokio::time::sleep(rest).await;
     }
 }
 
