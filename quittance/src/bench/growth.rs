@@ -12,8 +12,9 @@ use super::load::LoadOptions;
 use super::measured::{CATCH_UP_LIMIT, Work};
 use super::payments::Payments;
 use super::query::{Queries, Question};
-use super::shop::{Shop, ShopOptions};
+use super::shop::{Shop, ShopOptions, open_accounts};
 use super::target::Target;
+use crate::caller::Caller;
 
 /// How many events the first size is; each other is ten times the one before.
 const SMALLEST: u64 = 10_000;
@@ -21,11 +22,17 @@ const SMALLEST: u64 = 10_000;
 /// At how many events the cost of appending is the one that later ones are held against.
 const REFERENCE: u64 = 100_000;
 
+/// For how many events there is an account more, of a client who never pays.
+const EVENTS_AN_ACCOUNT: u64 = 10;
+
+/// How many accounts are opened at once.
+const ACCOUNTS_AT_ONCE: u64 = 10_000;
+
 /// What was found at each size.
 #[derive(Serialize)]
 pub(super) struct Growth {
     sizes: Vec<Size>,
-    /// The mean append at the last size, divided by that at a hundred thousand events.
+    /// What appending a command took at the last size, divided by that at a hundred thousand events.
     append_ratio: Option<f64>,
 }
 
@@ -33,15 +40,18 @@ pub(super) struct Growth {
 struct Size {
     /// How many events were in the log before the load.
     events: u64,
+    /// How many accounts there were, but for the thousand that pay.
+    accounts: u64,
     payments_per_second: f64,
     payment: Latencies,
-    append_ms_mean: Option<f64>,
+    /// From a batch's first row to its COMMIT, for each of its commands.
+    append_micros: Option<f64>,
     /// Balances now and as of past moments.
     balances: Latencies,
     /// Of the whole process of the private system: command API, projectors and query API.
     resident_bytes: Option<u64>,
-    /// Of the whole database, read models too.
-    disk_bytes_per_event: f64,
+    /// By how much the whole database has grown, read models too, for each payment that was filled in.
+    disk_bytes_per_payment: f64,
 }
 
 /// Grows a log to so many events, and measures at each power of ten on the way.
@@ -51,10 +61,21 @@ pub(super) async fn grow(target: &Target, events: u64, load: &LoadOptions) -> an
     let payments = Arc::new(Payments(Shop::open(target, &people).await?));
     let mut sizes = Vec::new();
     let mut size = SMALLEST.min(events);
+    let caller = Caller::new(&target.credentials);
+    let mut accounts = 0;
     loop {
-        fill(target, &shop, size).await?;
+        while accounts < size / EVENTS_AN_ACCOUNT {
+            let more = ACCOUNTS_AT_ONCE.min(size / EVENTS_AN_ACCOUNT - accounts);
+            open_accounts(&caller, usize::try_from(more)?).await?;
+            accounts += more;
+        }
         target.caught_up(CATCH_UP_LIMIT).await?;
-        sizes.push(measure(target, &payments, load).await?);
+        let before = disk_bytes(target).await?;
+        let filled = fill(target, &shop, size).await?;
+        target.caught_up(CATCH_UP_LIMIT).await?;
+        let disk_bytes_per_payment = (disk_bytes(target).await? - before) / f64::from(u32::try_from(filled)?);
+        let grown = (accounts, disk_bytes_per_payment);
+        sizes.push(measure(target, &payments, grown, load).await?);
         if size >= events {
             let append_ratio = append_ratio(&sizes);
             return Ok(Growth { sizes, append_ratio });
@@ -63,9 +84,13 @@ pub(super) async fn grow(target: &Target, events: u64, load: &LoadOptions) -> an
     }
 }
 
-async fn measure(target: &Target, payments: &Arc<Payments>, load: &LoadOptions) -> anyhow::Result<Size> {
+async fn measure(
+    target: &Target,
+    payments: &Arc<Payments>,
+    (accounts, disk_bytes_per_payment): (u64, f64),
+    load: &LoadOptions,
+) -> anyhow::Result<Size> {
     let events = target.head().await?;
-    let disk_bytes_per_event = disk_bytes(target).await? / f64::from(u32::try_from(events)?);
     let url = &target.credentials.command_url;
     let work = Work { what: "payments", url, traffic: Arc::clone(payments), held_back: false };
     let paid = work.measure(target, load).await?;
@@ -76,20 +101,23 @@ async fn measure(target: &Target, payments: &Arc<Payments>, load: &LoadOptions) 
         .await?;
     let mut balances = Latencies::new();
     asked.latency.values().for_each(|latencies| balances.add(latencies));
+    let service = &paid.service;
+    let append = service.append_seconds.as_ref().zip(service.batch_commands.as_ref());
     Ok(Size {
         events,
+        accounts,
         payments_per_second: paid.steps_per_second,
-        append_ms_mean: paid.service.append_seconds.as_ref().map(|append| append.mean * 1000.0),
+        append_micros: append.map(|(append, commands)| append.mean * 1e6 / commands.mean),
         payment: paid.latency.into_values().next().context("nobody has paid")?,
         balances,
         resident_bytes: target.resident_bytes(),
-        disk_bytes_per_event,
+        disk_bytes_per_payment,
     })
 }
 
 fn append_ratio(sizes: &[Size]) -> Option<f64> {
     let reference = sizes.iter().find(|size| size.events >= REFERENCE)?;
-    Some(sizes.last()?.append_ms_mean? / reference.append_ms_mean?)
+    Some(sizes.last()?.append_micros? / reference.append_micros?)
 }
 
 async fn disk_bytes(target: &Target) -> anyhow::Result<f64> {
@@ -105,21 +133,29 @@ impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:>11} {:>11} {:>13} {:>12} {:>14} {:>10} {:>12}",
-            "events", "payments/s", "append, mean", "payment p99", "balances p99", "memory", "disk/payment"
+            "{:>11} {:>9} {:>11} {:>15} {:>12} {:>14} {:>10} {:>12}",
+            "events",
+            "accounts",
+            "payments/s",
+            "append/command",
+            "payment p99",
+            "balances p99",
+            "memory",
+            "disk/payment"
         )?;
         for size in &self.sizes {
-            let append = size.append_ms_mean.map_or("-".to_owned(), |append| format!("{append:.2} ms"));
+            let append = size.append_micros.map_or("-".to_owned(), |append| format!("{append:.0} µs"));
             let memory = size.resident_bytes.map_or("-".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
             let p99 = |latencies: &Latencies| format!("{:.2} ms", millis(latencies.permille(990)));
             write!(
                 f,
-                "\n{:>11} {:>11.1} {append:>13} {:>12} {:>14} {memory:>10} {:>8.0} B",
+                "\n{:>11} {:>9} {:>11.1} {append:>15} {:>12} {:>14} {memory:>10} {:>10.0} B",
                 size.events,
+                size.accounts,
                 size.payments_per_second,
                 p99(&size.payment),
                 p99(&size.balances),
-                2.0 * size.disk_bytes_per_event,
+                size.disk_bytes_per_payment,
             )?;
         }
         if let Some(ratio) = self.append_ratio {

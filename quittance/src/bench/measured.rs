@@ -55,7 +55,7 @@ pub(super) struct Measured {
 /// What the service has told of itself.
 #[derive(Serialize)]
 pub(super) struct Service {
-    batch_commands: Option<Collected>,
+    pub(super) batch_commands: Option<Collected>,
     queue_wait_seconds: Option<Collected>,
     /// Of a batch: all statements and the commit.
     pub(super) append_seconds: Option<Collected>,

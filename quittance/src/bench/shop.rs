@@ -143,12 +143,18 @@ async fn open_merchants(caller: &Caller, count: usize) -> anyhow::Result<Vec<Mer
     .await
 }
 
-async fn open_clients(caller: &Caller, count: usize) -> anyhow::Result<Vec<Client>> {
+/// Opens clients who have money, and returns their ids.
+pub(super) async fn open_accounts(caller: &Caller, count: usize) -> anyhow::Result<Vec<String>> {
     let open = ("/v1/clients".to_owned(), json!({ "name": "Bench Client" }));
     let opened = bulk(caller, vec![open; count]).await?;
     let ids: Vec<String> = opened.iter().map(|client| text(&client["id"])).collect::<Result<_, _>>()?;
     let deposit = |id| (format!("/v1/clients/{id}/deposits"), json!({ "amount": euro(FUNDS) }));
     bulk(caller, ids.iter().map(deposit).collect()).await?;
+    Ok(ids)
+}
+
+async fn open_clients(caller: &Caller, count: usize) -> anyhow::Result<Vec<Client>> {
+    let ids = open_accounts(caller, count).await?;
     at_once(ids, |id| async move {
         let issued = caller.create(&format!("/v1/clients/{id}/cards"), json!({})).await?;
         let card = json!({
