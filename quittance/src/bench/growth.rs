@@ -75,7 +75,10 @@ pub(super) async fn grow(target: &Target, events: u64, load: &LoadOptions) -> an
         target.caught_up(CATCH_UP_LIMIT).await?;
         let disk_bytes_per_payment = (disk_bytes(target).await? - before) / f64::from(u32::try_from(filled)?);
         let grown = (accounts, disk_bytes_per_payment);
-        sizes.push(measure(target, &payments, grown, load).await?);
+        let measured = measure(target, &payments, grown, load).await?;
+        // The largest size takes long: what is known before is not lost with it.
+        tracing::info!(measured = serde_json::to_string(&measured)?, "a size is measured");
+        sizes.push(measured);
         if size >= events {
             let append_ratio = append_ratio(&sizes);
             return Ok(Growth { sizes, append_ratio });
