@@ -18,6 +18,17 @@ pub struct Head {
     pub recorded_at: Option<Timestamp>,
 }
 
+/// A moment's place in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The position of the last event recorded at or before it; 0 if there is none.
+    pub position: u64,
+    /// Whether a later moment's event is there, so that no more can come before it.
+    pub is_past: bool,
+    /// PostgreSQL's time when this was found.
+    pub now: Timestamp,
+}
+
 /// The head as a row.
 pub(crate) type HeadRow = (Option<i64>, Option<Vec<u8>>, Option<DateTime<Utc>>);
 
@@ -214,11 +225,11 @@ impl LogReader {
         Ok(row.map_or(0.0, |(age,)| age))
     }
 
-    /// Returns the position of the last event recorded at or before a moment; 0 if there is none.
+    /// Finds a moment's place in the log.
     ///
     /// Positions and moments rise together, so the primary key is searched by halving: a few dozen
     /// look-ups in the largest log, and no index on time that appends would pay for.
-    pub async fn position_at(&self, moment: Timestamp) -> Result<u64, StoreError> {
+    pub async fn place_of(&self, moment: Timestamp) -> Result<Place, StoreError> {
         let query = sqlx::query_as(
             "WITH RECURSIVE search(low, high) AS (
                  SELECT 0::bigint, coalesce((SELECT max(position) FROM events), 0)
@@ -228,12 +239,14 @@ impl LogReader {
                               (SELECT recorded_at FROM events WHERE position = (low + high + 1) / 2) <= $1 AS early
                        FROM search WHERE low < high) AS step
              )
-             SELECT low FROM search WHERE low = high",
+             SELECT low, clock_timestamp(),
+                    coalesce((SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1) > $1, false)
+             FROM search WHERE low = high",
         )
         .bind(moment.get())
         .fetch_one(&self.pool);
-        let (position,): (i64,) = within(READ_LIMIT, query).await?;
-        Ok(position.unsigned_abs())
+        let (position, now, is_past): (i64, DateTime<Utc>, bool) = within(READ_LIMIT, query).await?;
+        Ok(Place { position: position.unsigned_abs(), now: Timestamp::new(now), is_past })
     }
 
     /// Tells PostgreSQL's time.

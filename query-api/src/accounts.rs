@@ -80,7 +80,8 @@ impl Accounts {
         found.map(drop).ok_or(ApiError::NotFound)
     }
 
-    /// Returns an owner's balances after a position, per currency; now, without one.
+    /// Returns an owner's balances after a position, per currency; now, without one. Refuses an owner that does
+    /// not exist.
     ///
     /// A past balance is the one after the account's last entry at or before the position: one look-up in
     /// an index per account and currency, however long ago it is. The entry is asked for by its place in that
@@ -109,6 +110,9 @@ impl Accounts {
             .bind(owner)
             .fetch_all(&mut *snapshot.transaction)
             .await?;
+        if rows.is_empty() {
+            self.expect_owner(snapshot, owner).await?;
+        }
         let mut balances: BTreeMap<String, Totals> = BTreeMap::new();
         for (currency, account, balance) in rows {
             balances.entry(currency).or_default().insert(account, balance);

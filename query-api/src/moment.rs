@@ -61,12 +61,11 @@ impl QueryApi {
         let past = match moment {
             None => return Ok(None),
             Some(Moment::AsOf(time)) => {
-                if time > self.clock.moved(self.log.database_time().await?) {
+                let place = self.log.place_of(time).await?;
+                if time > self.clock.moved(place.now) {
                     return Err(ApiError::field(FieldError::new("/as_of", FieldCode::OutOfRange)));
                 }
-                // The head is read first: if it is of a later time, all that counts is in the log by then.
-                let is_final = self.log.head().await?.recorded_at.is_some_and(|last| last > time);
-                Past { position: self.log.position_at(time).await?, is_final }
+                Past { position: place.position, is_final: place.is_past }
             }
             Some(Moment::At(position)) => {
                 if position > self.log.head().await?.position {

@@ -142,7 +142,6 @@ pub(crate) async fn balances(
     let position = past.map(|past| past.position);
     let mut snapshot =
         api.snapshot(CLIENTS.model, &[&client], wanted.max(position.unwrap_or_default())).await?;
-    CLIENTS.expect_owner(&mut snapshot, &client).await?;
     let balances = CLIENTS.balances(&mut snapshot, &client, position).await?;
     let balances = balances.into_iter().map(ClientBalance::of).collect();
     asked.answer(snapshot.position, &Balances::of(balances, past))

@@ -167,7 +167,6 @@ pub(crate) async fn balances(
     let position = past.map(|past| past.position);
     let mut snapshot =
         api.snapshot(MERCHANTS.model, &[&merchant], wanted.max(position.unwrap_or_default())).await?;
-    MERCHANTS.expect_owner(&mut snapshot, &merchant).await?;
     let balances = MERCHANTS.balances(&mut snapshot, &merchant, position).await?;
     let paid_out = paid_out(&mut snapshot, &merchant, position).await?;
     let balance = |(currency, totals): (String, Totals)| {
