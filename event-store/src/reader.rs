@@ -225,7 +225,7 @@ impl LogReader {
         Ok(row.map_or(0.0, |(age,)| age))
     }
 
-    /// Finds a moment's place in the log.
+    /// Finds a moment's place in the log, all of it in one snapshot.
     ///
     /// Positions and moments rise together, so the primary key is searched by halving: a few dozen
     /// look-ups in the largest log, and no index on time that appends would pay for.

@@ -223,7 +223,13 @@ async fn delete(broker: RabbitBroker, queue: String) {
                 BIND_EVERY
             }
             Err(error) => {
-                tracing::warn!(queue, error = &error as &dyn Error, "a useless queue can't be deleted yet");
+                if pause.is_first() {
+                    tracing::warn!(
+                        queue,
+                        error = &error as &dyn Error,
+                        "a useless queue can't be deleted yet"
+                    );
+                }
                 pause.longer()
             }
         };
