@@ -15,9 +15,10 @@ use crate::problem::ApiError;
 
 /// Lets a request through if it bears a live API key, or if its path needs none.
 ///
-/// A command whose key was live before goes on at once: the executor looks at the key again before it decides,
-/// and says so by [`KeyIsLive`]. Any other answer to it is given only if the key is still live then, but for
-/// one that leaves open whether the command was carried out: no other may stand in its place.
+/// A request whose key was live before goes on at once. A query is answered only if the key is found live meanwhile. A
+/// command's key is looked at by the executor before it decides, which says so by [`KeyIsLive`]; any other answer
+/// to it is given only if the key is still live then, but for one that leaves open whether the command was carried
+/// out: no other may stand in its place.
 pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     if door.is_public(request.uri().path()) {
         return next.run(request).await;
@@ -25,7 +26,8 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
     let Some(secret_hash) = secret_hash(&request) else {
         return ApiError::Unauthenticated.into_response();
     };
-    let known = if request.method() == Method::POST { door.keys.known(&secret_hash) } else { None };
+    let known = door.keys.known(&secret_hash);
+    let is_command = request.method() == Method::POST;
     let is_known = known.is_some();
     let principal = match known {
         Some(principal) => principal,
@@ -35,12 +37,24 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
         },
     };
     request.extensions_mut().insert(principal);
-    let response = next.run(request).await;
-    let is_live = response.extensions().get::<KeyIsLive>().is_some();
-    if !is_known || is_live || leaves_open(response.status()) {
-        return response;
+    match (is_known, is_command) {
+        (false, _) => next.run(request).await,
+        (true, false) => {
+            let answered = async { Ok(next.run(request).await) };
+            match tokio::try_join!(door.principal(secret_hash), answered) {
+                Ok((_, response)) => response,
+                Err(error) => error.into_response(),
+            }
+        }
+        (true, true) => {
+            let response = next.run(request).await;
+            let is_live = response.extensions().get::<KeyIsLive>().is_some();
+            if is_live || leaves_open(response.status()) {
+                return response;
+            }
+            door.principal(secret_hash).await.map_or_else(IntoResponse::into_response, |_| response)
+        }
     }
-    door.principal(secret_hash).await.map_or_else(IntoResponse::into_response, |_| response)
 }
 
 /// Tells whether a command that is answered so may have been carried out all the same.

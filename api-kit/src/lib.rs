@@ -23,6 +23,7 @@ pub mod query_string;
 pub mod request_id;
 pub mod serve;
 pub mod service;
+pub mod together;
 
 use axum::http::HeaderName;
 
