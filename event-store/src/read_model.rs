@@ -71,16 +71,16 @@ impl ReadModel {
         self.sql.split_once(INDEXES).unwrap_or((self.sql, ""))
     }
 
-    /// Finds the live generation, and whether one of the given keys stands still in it, as the first
+    /// Finds the live generation, and which of the given keys stand still in it, as the first
     /// statement of a transaction; leads the transaction to its tables, which it names unqualified from then on.
     ///
     /// `None` if there is none that this version of the program can read: a projector makes one at its start.
     pub async fn enter(&self, work: &mut PgConnection, keys: &[&str]) -> Result<Option<Live>, sqlx::Error> {
-        let row: Option<(i64, i32, bool, String)> = sqlx::query_as(
+        let row: Option<(i64, i32, Vec<String>, String)> = sqlx::query_as(
             "SELECT position, generation,
-                    EXISTS (SELECT FROM parked_keys AS parked
-                            WHERE parked.name = live.name AND parked.generation = live.generation
-                              AND parked.key = ANY ($3)),
+                    ARRAY (SELECT key FROM parked_keys AS parked
+                           WHERE parked.name = live.name AND parked.generation = live.generation
+                             AND parked.key = ANY ($3)),
                     set_config('search_path', format('%I, %s', replace(name, '-', '_') || '_' || generation,
                                                      current_setting('search_path')), true)
              FROM projections AS live WHERE name = $1 AND shape = $2 AND active",
@@ -90,23 +90,23 @@ impl ReadModel {
         .bind(keys)
         .fetch_optional(work)
         .await?;
-        Ok(row.map(|(position, generation, is_parked, _)| Live {
+        Ok(row.map(|(position, generation, parked, _)| Live {
             generation,
             position: position.unsigned_abs(),
-            is_parked,
+            parked,
         }))
     }
 }
 
 /// The live generation of a read model, at one moment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Live {
     /// Which one.
     pub generation: i32,
     /// The last event that its rows reflect.
     pub position: u64,
-    /// Whether one of the keys that were asked for stands still.
-    pub is_parked: bool,
+    /// Which of the keys that were asked for stand still.
+    pub parked: Vec<String>,
 }
 
 #[cfg(test)]

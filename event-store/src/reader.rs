@@ -29,6 +29,24 @@ pub struct Place {
     pub now: Timestamp,
 }
 
+/// A moment whose place is sought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sought {
+    /// The moment.
+    pub moment: Timestamp,
+    /// A position that may be at its place or before it. If it is not, nothing but time is lost.
+    pub from: u64,
+    /// A position that may be behind its place. If it is not, nothing but time is lost.
+    pub before: u64,
+}
+
+impl Sought {
+    /// Seeks a moment in the whole log.
+    pub const fn anywhere(moment: Timestamp) -> Self {
+        Self { moment, from: 0, before: 0 }
+    }
+}
+
 /// The head as a row.
 pub(crate) type HeadRow = (Option<i64>, Option<Vec<u8>>, Option<DateTime<Utc>>);
 
@@ -225,28 +243,43 @@ impl LogReader {
         Ok(row.map_or(0.0, |(age,)| age))
     }
 
-    /// Finds a moment's place in the log, all of it in one snapshot.
+    /// Finds the places of moments in the log, in their order, all of them in one snapshot.
     ///
     /// Positions and moments rise together, so the primary key is searched by halving: a few dozen
-    /// look-ups in the largest log, and no index on time that appends would pay for.
-    pub async fn place_of(&self, moment: Timestamp) -> Result<Place, StoreError> {
+    /// look-ups in the largest log, fewer between good bounds, and no index on time that appends would pay for.
+    pub async fn places_of(&self, sought: &[Sought]) -> Result<Vec<Place>, StoreError> {
         let query = sqlx::query_as(
-            "WITH RECURSIVE search(low, high) AS (
-                 SELECT 0::bigint, coalesce((SELECT max(position) FROM events), 0)
+            "WITH RECURSIVE search (nth, moment, low, high) AS (
+                 SELECT nth, moment,
+                        CASE WHEN (SELECT recorded_at FROM events WHERE position = from_there) <= moment
+                             THEN from_there ELSE 0 END,
+                        CASE WHEN (SELECT recorded_at FROM events WHERE position = before_there) > moment
+                             THEN before_there - 1 ELSE coalesce((SELECT max(position) FROM events), 0) END
+                 FROM unnest($1::timestamptz[], $2::bigint[], $3::bigint[]) WITH ORDINALITY
+                      AS sought (moment, from_there, before_there, nth)
                  UNION ALL
-                 SELECT CASE WHEN early THEN middle ELSE low END, CASE WHEN early THEN high ELSE middle - 1 END
-                 FROM (SELECT low, high, (low + high + 1) / 2 AS middle,
-                              (SELECT recorded_at FROM events WHERE position = (low + high + 1) / 2) <= $1 AS early
+                 SELECT nth, moment, CASE WHEN early THEN middle ELSE low END,
+                        CASE WHEN early THEN high ELSE middle - 1 END
+                 FROM (SELECT nth, moment, low, high, (low + high + 1) / 2 AS middle,
+                              (SELECT recorded_at FROM events WHERE position = (low + high + 1) / 2) <= moment
+                                  AS early
                        FROM search WHERE low < high) AS step
              )
              SELECT low, clock_timestamp(),
-                    coalesce((SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1) > $1, false)
-             FROM search WHERE low = high",
+                    coalesce((SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1) > moment, false)
+             FROM search WHERE low = high ORDER BY nth",
         )
-        .bind(moment.get())
-        .fetch_one(&self.pool);
-        let (position, now, is_past): (i64, DateTime<Utc>, bool) = within(READ_LIMIT, query).await?;
-        Ok(Place { position: position.unsigned_abs(), now: Timestamp::new(now), is_past })
+        .bind(sought.iter().map(|sought| sought.moment.get()).collect::<Vec<_>>())
+        .bind(sought.iter().map(|sought| sought.from.cast_signed()).collect::<Vec<_>>())
+        .bind(sought.iter().map(|sought| sought.before.cast_signed()).collect::<Vec<_>>())
+        .fetch_all(&self.pool);
+        let rows: Vec<(i64, DateTime<Utc>, bool)> = within(READ_LIMIT, query).await?;
+        let place = |(position, now, is_past): (i64, DateTime<Utc>, bool)| Place {
+            position: position.unsigned_abs(),
+            now: Timestamp::new(now),
+            is_past,
+        };
+        Ok(rows.into_iter().map(place).collect())
     }
 
     /// Tells PostgreSQL's time.

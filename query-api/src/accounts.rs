@@ -1,13 +1,8 @@
 //! The accounts of clients and of merchants, which are kept alike: balances, and one entry per posting.
 
-use std::collections::BTreeMap;
-
 use api_kit::problem::ApiError;
-use serde::Serialize;
-use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
-use utoipa::ToSchema;
+use sqlx::{Postgres, QueryBuilder};
 
-use crate::moment::Past;
 use crate::read_model::{Model, Snapshot};
 
 /// Where one kind of owner's accounts are, and how they are called.
@@ -20,8 +15,10 @@ pub(crate) struct Accounts {
     pub(crate) entries: &'static str,
     /// The column of `entries` and `balances` that holds the owner's id.
     pub(crate) owner: &'static str,
-    owners: &'static str,
-    balances: &'static str,
+    pub(crate) owners: &'static str,
+    pub(crate) balances: &'static str,
+    /// Where it is kept what was paid out to owners, which is in no account of theirs.
+    pub(crate) paid_out: Option<&'static str>,
 }
 
 pub(crate) static CLIENTS: Accounts = Accounts {
@@ -32,6 +29,7 @@ pub(crate) static CLIENTS: Accounts = Accounts {
     owner: "client_id",
     owners: "clients",
     balances: "client_balances",
+    paid_out: None,
 };
 
 pub(crate) static MERCHANTS: Accounts = Accounts {
@@ -42,29 +40,8 @@ pub(crate) static MERCHANTS: Accounts = Accounts {
     owner: "merchant_id",
     owners: "merchants",
     balances: "merchant_balances",
+    paid_out: Some("merchant_paid_out"),
 };
-
-/// The balances of an owner in one currency, by the accounts' short names.
-pub(crate) type Totals = BTreeMap<String, i64>;
-
-/// Balances, now or at a past moment.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Balances<T> {
-    /// One row per currency.
-    pub(crate) data: Vec<T>,
-    /// With a past moment: the position of its last event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<u64>,
-    /// With a past moment: whether no event can come any more that would count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#final: Option<bool>,
-}
-
-impl<T> Balances<T> {
-    pub(crate) fn of(data: Vec<T>, past: Option<Past>) -> Self {
-        Self { data, position: past.map(|past| past.position), r#final: past.map(|past| past.is_final) }
-    }
-}
 
 impl Accounts {
     /// Returns an account's full name.
@@ -79,49 +56,4 @@ impl Accounts {
         let found = query.build().fetch_optional(&mut *snapshot.transaction).await?;
         found.map(drop).ok_or(ApiError::NotFound)
     }
-
-    /// Returns an owner's balances after a position, per currency; now, without one. Refuses an owner that does
-    /// not exist.
-    ///
-    /// A past balance is the one after the account's last entry at or before the position: one look-up in
-    /// an index per account and currency, however long ago it is. The entry is asked for by its place in that
-    /// index, so that no other will do: one by positions alone would be read through for an account without any.
-    pub(crate) async fn balances(
-        &self,
-        snapshot: &mut Snapshot,
-        owner: &str,
-        position: Option<u64>,
-    ) -> Result<BTreeMap<String, Totals>, ApiError> {
-        let Self { entries, owner: column, balances, .. } = *self;
-        let statement = format!(
-            "SELECT kept.currency, named.account, last.balance_after
-             FROM {balances} AS kept CROSS JOIN unnest($1::text[]) AS named (account)
-             CROSS JOIN LATERAL (
-                 SELECT {column}, currency, account, balance_after FROM {entries}
-                 WHERE ({column}, currency, account, position) <= (kept.{column}, kept.currency, named.account, $2)
-                 ORDER BY {column} DESC, currency DESC, account DESC, position DESC, ordinal DESC LIMIT 1
-             ) AS last
-             WHERE kept.{column} = $3
-               AND (last.{column}, last.currency, last.account) = (kept.{column}, kept.currency, named.account)"
-        );
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(AssertSqlSafe(statement))
-            .bind(self.names)
-            .bind(position.map_or(i64::MAX, u64::cast_signed))
-            .bind(owner)
-            .fetch_all(&mut *snapshot.transaction)
-            .await?;
-        if rows.is_empty() {
-            self.expect_owner(snapshot, owner).await?;
-        }
-        let mut balances: BTreeMap<String, Totals> = BTreeMap::new();
-        for (currency, account, balance) in rows {
-            balances.entry(currency).or_default().insert(account, balance);
-        }
-        Ok(balances)
-    }
-}
-
-/// Returns an account's balance; zero if it never had an entry.
-pub(crate) fn total(totals: &Totals, account: &str) -> i64 {
-    totals.get(account).copied().unwrap_or(0)
 }

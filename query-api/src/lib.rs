@@ -8,6 +8,7 @@
 mod accounts;
 mod answer;
 mod asked;
+mod balances;
 mod csv;
 mod moment;
 pub mod program;

@@ -1,13 +1,21 @@
 //! Past moments: `as_of` a time, `at_position` of the log. Both name one state, since times and positions
 //! rise together.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use api_kit::fields::{FieldCode, FieldError};
 use api_kit::problem::ApiError;
 use api_kit::query_string::Parameters;
+use api_kit::together::Together;
+use event_store::reader::{LogReader, Place, Sought};
 use ledger_core::Timestamp;
 use utoipa::IntoParams;
 
 use crate::service::QueryApi;
+
+/// How many moments are remembered: some megabytes.
+const FOUND_MAX: usize = 65_536;
 
 /// Which past moment is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +59,45 @@ impl Moment {
     }
 }
 
+/// Where past moments are in the log: asked together, and found sooner beside those that were found before.
+#[derive(Default)]
+pub(crate) struct Moments {
+    asked: Together<Timestamp, Place>,
+    /// Places that were found, of moments before which nothing can come any more.
+    found: Mutex<BTreeMap<Timestamp, u64>>,
+}
+
+impl Moments {
+    async fn find(&self, log: &LogReader, moment: Timestamp) -> Result<Place, ApiError> {
+        self.asked.ask(moment, |moments| self.find_all(log, moments)).await
+    }
+
+    async fn find_all(&self, log: &LogReader, moments: Vec<Timestamp>) -> Result<Vec<Place>, ApiError> {
+        let sought: Vec<Sought> = moments.iter().map(|moment| self.seek(*moment)).collect();
+        let places = log.places_of(&sought).await?;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.extend(
+            moments
+                .into_iter()
+                .zip(&places)
+                .filter_map(|(moment, place)| place.is_past.then_some((moment, place.position))),
+        );
+        while found.len() > FOUND_MAX {
+            found.pop_first();
+        }
+        Ok(places)
+    }
+
+    /// Looks between the moments next to this one. The log confirms it: it may be another since, restored to an
+    /// older copy (I14).
+    fn seek(&self, moment: Timestamp) -> Sought {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = found.range(..=moment).next_back().map_or(0, |(_, position)| *position);
+        let later = found.range(moment..).next().map_or(0, |(_, position)| position + 1);
+        Sought { moment, from: earlier, before: later }
+    }
+}
+
 impl QueryApi {
     /// Finds a moment's place in the log.
     ///
@@ -61,7 +108,7 @@ impl QueryApi {
         let past = match moment {
             None => return Ok(None),
             Some(Moment::AsOf(time)) => {
-                let place = self.log.place_of(time).await?;
+                let place = self.moments.find(&self.log, time).await?;
                 if time > self.clock.moved(place.now) {
                     return Err(ApiError::field(FieldError::new("/as_of", FieldCode::OutOfRange)));
                 }

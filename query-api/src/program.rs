@@ -8,17 +8,12 @@ use api_kit::{admission, program, serve};
 use clap::Parser;
 use event_store::migrate::DatabaseRole;
 use event_store::secrets::Secrets;
-use event_store::{database, start_check};
+use event_store::start_check;
 
 use crate::service::QueryApi;
 
 /// The name that logs, errors and the database know the program by.
 const NAME: &str = "query-api";
-
-/// Connections to the log.
-const LOG_CONNECTIONS: u32 = 8;
-/// Connections to the read models.
-const READ_CONNECTIONS: u32 = 12;
 
 /// Answers queries over HTTP, from the read models and the log.
 #[derive(Parser)]
@@ -63,7 +58,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         start_check::read_models(&read, DatabaseRole::Query).await
     };
     if admission::wait(&listener, &stop, check).await? {
-        let (log, read) = (database::pool(log, LOG_CONNECTIONS), database::pool(read, READ_CONNECTIONS));
         let api = QueryApi::new(log, read, arguments.clock.into_clock());
         serve::serve(listener, api.router(), stop).await?;
     }

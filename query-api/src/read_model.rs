@@ -6,7 +6,7 @@ use api_kit::problem::ApiError;
 use event_store::read_model::{self, Live, ReadModel};
 use sqlx::{PgPool, Postgres, QueryBuilder, Transaction};
 
-use crate::watcher::{Place, Watcher};
+use crate::watcher::{Watched, Watcher};
 
 /// A read model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +80,7 @@ pub(crate) struct ReadModels {
 
 impl ReadModels {
     pub(crate) fn new(pool: PgPool) -> Self {
-        let watchers = Model::ALL.map(|model| Arc::new(Watcher::new(Place::Model(pool.clone(), model))));
+        let watchers = Model::ALL.map(|model| Arc::new(Watcher::new(Watched::Model(pool.clone(), model))));
         Self { pool, watchers }
     }
 
@@ -89,7 +89,7 @@ impl ReadModels {
         self.watchers[model as usize].reach(wanted).await;
     }
 
-    /// Opens a snapshot: its first statement reads the checkpoint, finds out whether a key is parked, and
+    /// Opens a snapshot: its first statement reads the checkpoint, finds out which keys are parked, and
     /// leads the transaction to the live generation's tables, all of one moment.
     ///
     /// # Errors
@@ -100,8 +100,8 @@ impl ReadModels {
         let Some(live) = model.tables().enter(&mut transaction, keys).await? else {
             return Err(ApiError::StoreUnavailable(Some("the read model was never made".into())));
         };
-        let Live { generation, position, is_parked } = live;
-        Ok(Snapshot { transaction, position, is_parked, model, generation })
+        let Live { generation, position, parked } = live;
+        Ok(Snapshot { transaction, position, parked, model, generation })
     }
 
     /// Returns why read models can't be asked; empty if they all can.
@@ -136,8 +136,8 @@ pub(crate) struct Snapshot {
     pub(crate) transaction: Transaction<'static, Postgres>,
     /// The checkpoint: what the rows reflect.
     pub(crate) position: u64,
-    /// Whether one of the asked keys stands still.
-    pub(crate) is_parked: bool,
+    /// Which of the asked keys stand still.
+    pub(crate) parked: Vec<String>,
     model: Model,
     generation: i32,
 }

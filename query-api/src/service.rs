@@ -7,12 +7,21 @@ use api_kit::problem::ApiError;
 use async_trait::async_trait;
 use axum::Router;
 use event_store::clock::Clock;
+use event_store::database;
 use event_store::reader::LogReader;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
+use crate::balances::Asking;
+use crate::moment::Moments;
 use crate::read_model::{Model, ReadModels, Snapshot};
 use crate::routes;
-use crate::watcher::{Place, Watcher};
+use crate::watcher::{Watched, Watcher};
+
+/// Connections to the log.
+const LOG_CONNECTIONS: u32 = 8;
+/// Connections to the read models.
+const READ_CONNECTIONS: u32 = 12;
 
 /// What the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -21,16 +30,30 @@ pub struct QueryApi {
     pub(crate) log_pool: PgPool,
     pub(crate) models: Arc<ReadModels>,
     pub(crate) clock: Clock,
+    /// Those who ask where in the log a past moment is.
+    pub(crate) moments: Arc<Moments>,
+    /// Those who ask for balances of clients, and of merchants.
+    pub(crate) clients: Arc<Asking>,
+    pub(crate) merchants: Arc<Asking>,
     head: Arc<Watcher>,
 }
 
 impl QueryApi {
-    /// Reads through two pools, of the log's database and of the read models'; connects when it is first
-    /// used.
-    pub fn new(log: PgPool, read: PgPool, clock: Clock) -> Self {
+    /// Reads two databases, the log's and the read models'; connects when it is first used.
+    pub fn new(log: PgConnectOptions, read: PgConnectOptions, clock: Clock) -> Self {
+        let (log, read) = (database::pool(log, LOG_CONNECTIONS), database::pool(read, READ_CONNECTIONS));
         let reader = LogReader::new(log.clone());
-        let head = Arc::new(Watcher::new(Place::Log(reader.clone())));
-        Self { log: reader, log_pool: log, models: Arc::new(ReadModels::new(read)), clock, head }
+        let head = Arc::new(Watcher::new(Watched::Log(reader.clone())));
+        Self {
+            log: reader,
+            log_pool: log,
+            models: Arc::new(ReadModels::new(read)),
+            clock,
+            moments: Arc::default(),
+            clients: Arc::default(),
+            merchants: Arc::default(),
+            head,
+        }
     }
 
     /// Returns all routes.
@@ -59,10 +82,20 @@ impl QueryApi {
         if snapshot.position < wanted {
             let position = snapshot.position;
             drop(snapshot);
-            let lag_events = self.log.head().await?.position.saturating_sub(position);
-            return Err(ApiError::ProjectionBehind { position, wanted, lag_events });
+            return Err(self.behind(position, wanted).await);
         }
-        if snapshot.is_parked { Err(ApiError::ProjectionParked) } else { Ok(snapshot) }
+        if snapshot.parked.is_empty() { Ok(snapshot) } else { Err(ApiError::ProjectionParked) }
+    }
+
+    /// Refuses to answer from a read model that did not get to a position in time.
+    pub(crate) async fn behind(&self, position: u64, wanted: u64) -> ApiError {
+        match self.log.head().await {
+            Ok(head) => {
+                let lag_events = head.position.saturating_sub(position);
+                ApiError::ProjectionBehind { position, wanted, lag_events }
+            }
+            Err(error) => error.into(),
+        }
     }
 
     /// Returns the log's head for an answer that is read from the log itself.

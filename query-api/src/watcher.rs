@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Something that has a position, which rises.
-pub(crate) enum Place {
+pub(crate) enum Watched {
     /// The log's head.
     Log(LogReader),
     /// The checkpoint of a read model's live generation.
     Model(PgPool, Model),
 }
 
-impl Place {
+impl Watched {
     async fn position(&self) -> Result<u64, StoreError> {
         match self {
             Self::Log(log) => Ok(log.head().await?.position),
@@ -41,14 +41,14 @@ impl Place {
 
 /// Watches one place for all who wait for it.
 pub(crate) struct Watcher {
-    place: Place,
+    watched: Watched,
     seen: watch::Sender<u64>,
     looking: Mutex<bool>,
 }
 
 impl Watcher {
-    pub(crate) fn new(place: Place) -> Self {
-        Self { place, seen: watch::Sender::new(0), looking: Mutex::new(false) }
+    pub(crate) fn new(watched: Watched) -> Self {
+        Self { watched, seen: watch::Sender::new(0), looking: Mutex::new(false) }
     }
 
     /// Waits until the place is at a position or beyond, or patience ends: the caller looks then.
@@ -70,7 +70,7 @@ impl Watcher {
     async fn look_while_awaited(self: Arc<Self>) {
         while self.is_awaited() {
             // A database that is away is somebody else's to report: who waits will meet it.
-            if let Ok(position) = self.place.position().await {
+            if let Ok(position) = self.watched.position().await {
                 self.seen.send_if_modified(|seen| std::mem::replace(seen, position) != position);
             }
             tokio::time::sleep(INTERVAL).await;

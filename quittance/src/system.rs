@@ -135,8 +135,7 @@ impl System {
         let log_options = database::options(&as_role(&log_url, DatabaseRole::Query)?, "quittance query-api")?;
         let read_options =
             database::options(&as_role(&read_url, DatabaseRole::Query)?, "quittance query-api")?;
-        let query_api =
-            QueryApi::new(database::pool(log_options, 8), database::pool(read_options, 12), clock);
+        let query_api = QueryApi::new(log_options, read_options, clock);
         let stop = token.clone();
         parts.spawn(async move { Ok(serve::serve(query_listener, query_api.router(), stop).await?) });
 

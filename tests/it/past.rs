@@ -132,3 +132,44 @@ async fn a_moment_is_the_position_of_its_last_event() {
     }
     ledger.finish().await;
 }
+
+/// Those who ask at once share questions to the database, but nobody gets another one's answer.
+#[tokio::test]
+async fn who_asks_with_others_is_told_the_same_as_alone() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let mut clients = Vec::new();
+    for amount in [20_000, 30_000, 40_000] {
+        clients.push(ledger.client(amount, "EUR").await);
+    }
+    let without = ledger.post(&ledger.operator, "/v1/clients", json!({ "name": "Nil" })).await.expect(201);
+    live(&ledger, &shop, &clients, 60).await;
+    ledger.caught_up().await.unwrap();
+    let log = log(&ledger).await;
+
+    let mut owners: Vec<String> = clients.iter().map(|client| format!("clients/{}", client.id)).collect();
+    owners.push(format!("clients/{}", without.text_of("id")));
+    owners.push(format!("merchants/{}", shop.id));
+    owners.push(format!("clients/{}", ledger_core::ids::ClientId::new(entropy::uuid())));
+    let mut paths = Vec::new();
+    for _ in 0..120 {
+        let event = &log[below(log.len())];
+        let (position, moment) = (&event["position"], event["recorded_at"].as_str().unwrap());
+        let path = format!("/v1/{}/balances", owners[below(owners.len())]);
+        paths.push(match below(3) {
+            0 => path,
+            1 => format!("{path}?at_position={position}"),
+            _ => format!("{path}?as_of={moment}"),
+        });
+    }
+    let together =
+        futures_util::future::join_all(paths.iter().map(|path| ledger.get(&ledger.operator, path))).await;
+    let mut unknown = 0;
+    for (path, told) in paths.iter().zip(together) {
+        let alone = ledger.get(&ledger.operator, path).await;
+        assert_eq!((told.status, &told.body["data"]), (alone.status, &alone.body["data"]), "{path}");
+        unknown += usize::from(told.status == 404);
+    }
+    assert!((1..120).contains(&unknown), "some ask for nobody: {unknown}");
+    ledger.finish().await;
+}

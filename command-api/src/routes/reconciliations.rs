@@ -5,7 +5,7 @@ use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use event_store::lookup;
-use event_store::reader::LogReader;
+use event_store::reader::{LogReader, Sought};
 use event_store::{StoreError, entropy};
 use ledger_core::Command;
 use ledger_core::api_key::Role;
@@ -89,8 +89,8 @@ async fn movements(gateway: &Gateway, statement: &Statement) -> Result<(u64, Vec
     let (first, last) = days.fold((statement.from, statement.to), |(a, b), day| (a.min(day), b.max(day)));
     let begin = first.minus(TOLERANCE_DAYS).begins().plus_micros(-1);
     let end = last.plus(TOLERANCE_DAYS).plus(1).begins().plus_micros(-1);
-    let after = reader.place_of(begin).await?.position;
-    let through = reader.place_of(end).await?.position.min(head);
+    let places = reader.places_of(&[begin, end].map(Sought::anywhere)).await?;
+    let (after, through) = (places[0].position, places[1].position.min(head));
     let limit = u32::try_from(MOVEMENTS_MAX + 1).unwrap_or(u32::MAX);
     let events = lookup::bank_movements(&gateway.pool, after, through, head, limit).await?;
     if events.len() > MOVEMENTS_MAX {

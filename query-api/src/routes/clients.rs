@@ -18,9 +18,10 @@ use utoipa::ToSchema;
 
 use super::cards::Card;
 use super::{PageParameters, READERS};
-use crate::accounts::{Balances, CLIENTS, Totals, total};
+use crate::accounts::CLIENTS;
 use crate::answer::{json, moment};
 use crate::asked::{Asked, id};
+use crate::balances::{Balances, Totals, total};
 use crate::moment::{Moment, MomentParameters};
 use crate::read_model::{Model, Snapshot};
 use crate::service::QueryApi;
@@ -139,12 +140,9 @@ pub(crate) async fn balances(
     let (moment, wanted) = asked.read(READERS, Moment::read)?;
     let past = api.past(moment).await?;
     let client = id::<ClientId>(&client)?.to_string();
-    let position = past.map(|past| past.position);
-    let mut snapshot =
-        api.snapshot(CLIENTS.model, &[&client], wanted.max(position.unwrap_or_default())).await?;
-    let balances = CLIENTS.balances(&mut snapshot, &client, position).await?;
+    let (position, balances) = api.balances(&CLIENTS, &api.clients, client, past, wanted).await?;
     let balances = balances.into_iter().map(ClientBalance::of).collect();
-    asked.answer(snapshot.position, &Balances::of(balances, past))
+    asked.answer(position, &Balances::of(balances, past))
 }
 
 fn select() -> QueryBuilder<Postgres> {

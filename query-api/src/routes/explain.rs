@@ -16,9 +16,10 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{PageParameters, READERS, READERS_AND_MERCHANT};
-use crate::accounts::{Accounts, CLIENTS, MERCHANTS, Totals};
+use crate::accounts::{Accounts, CLIENTS, MERCHANTS};
 use crate::answer::moment;
 use crate::asked::{Asked, id};
+use crate::balances::{self, Totals, total};
 use crate::moment::{Moment, MomentParameters, Past};
 use crate::read_model::Snapshot;
 use crate::service::QueryApi;
@@ -118,13 +119,12 @@ async fn answer(
     let position = past.map(|past| past.position);
     let mut snapshot =
         api.snapshot(accounts.model, &[owner], wanted.max(position.unwrap_or_default())).await?;
-    accounts.expect_owner(&mut snapshot, owner).await?;
     let after = page.after.unwrap_or_default();
-    // Accounts that no entry has touched yet have zero.
-    let mut totals: Totals = accounts.names.iter().map(|name| ((*name).to_owned(), 0)).collect();
-    totals.extend(
-        accounts.balances(&mut snapshot, owner, Some(after)).await?.remove(&currency).unwrap_or_default(),
-    );
+    let begin = balances::Question { owner: owner.to_owned(), position: after };
+    let begin =
+        accounts.balances(&mut snapshot, &[begin]).await?.pop().flatten().ok_or(ApiError::NotFound)?;
+    let begin = begin.get(&currency).cloned().unwrap_or_default();
+    let totals = accounts.names.iter().map(|name| ((*name).to_owned(), total(&begin, name))).collect();
     let up_to = position.unwrap_or(snapshot.position);
     let rows = fetch(&mut snapshot, accounts, owner, &currency, after..up_to, page.rows()).await?;
     let steps = fold(rows, &currency, totals);

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::READERS;
-use crate::accounts::Balances;
 use crate::asked::Asked;
+use crate::balances::Balances;
 use crate::moment::{Moment, MomentParameters};
 use crate::read_model::Model;
 use crate::service::QueryApi;

@@ -1,7 +1,5 @@
 //! Merchants: their settings, and what they have.
 
-use std::collections::BTreeMap;
-
 use api_kit::page::{List, Page};
 use api_kit::problem::{ApiError, Problems};
 use axum::extract::{Path, State};
@@ -16,11 +14,12 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use super::{PageParameters, READERS_AND_MERCHANT, push_equal};
-use crate::accounts::{Balances, MERCHANTS, Totals, total};
+use crate::accounts::MERCHANTS;
 use crate::answer::{MoneySchema, json, moment};
 use crate::asked::{Asked, id};
+use crate::balances::{Balances, Totals, total};
 use crate::moment::{Moment, MomentParameters};
-use crate::read_model::{Model, Snapshot};
+use crate::read_model::Model;
 use crate::service::QueryApi;
 
 /// A merchant.
@@ -87,15 +86,15 @@ struct MerchantBalance {
 }
 
 impl MerchantBalance {
-    fn of(currency: String, totals: &Totals, paid_out: i64) -> Self {
-        let total = |account| total(totals, account);
+    fn of((currency, totals): (String, Totals)) -> Self {
+        let total = |account| total(&totals, account);
         Self {
             currency,
             pending: total("pending"),
             available: total("available"),
             reserved: total("reserved"),
             in_transit: total("in_transit"),
-            paid_out,
+            paid_out: total("paid_out"),
         }
     }
 }
@@ -164,38 +163,9 @@ pub(crate) async fn balances(
     let past = api.past(moment).await?;
     let merchant = id::<MerchantId>(&merchant)?.to_string();
     asked.own(&merchant)?;
-    let position = past.map(|past| past.position);
-    let mut snapshot =
-        api.snapshot(MERCHANTS.model, &[&merchant], wanted.max(position.unwrap_or_default())).await?;
-    let balances = MERCHANTS.balances(&mut snapshot, &merchant, position).await?;
-    let paid_out = paid_out(&mut snapshot, &merchant, position).await?;
-    let balance = |(currency, totals): (String, Totals)| {
-        let paid_out = paid_out.get(&currency).copied().unwrap_or_default();
-        MerchantBalance::of(currency, &totals, paid_out)
-    };
-    let balances = balances.into_iter().map(balance).collect();
-    asked.answer(snapshot.position, &Balances::of(balances, past))
-}
-
-/// Returns what was paid out to a merchant after a position, per currency; now, without one.
-async fn paid_out(
-    snapshot: &mut Snapshot,
-    merchant: &str,
-    position: Option<u64>,
-) -> Result<BTreeMap<String, i64>, ApiError> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT kept.currency, last.paid_out_after
-         FROM merchant_balances AS kept CROSS JOIN LATERAL (
-             SELECT paid_out_after FROM merchant_paid_out AS entry
-             WHERE entry.merchant_id = kept.merchant_id AND entry.currency = kept.currency AND entry.position <= $2
-             ORDER BY entry.position DESC LIMIT 1
-         ) AS last WHERE kept.merchant_id = $1",
-    )
-    .bind(merchant)
-    .bind(position.map_or(i64::MAX, u64::cast_signed))
-    .fetch_all(&mut *snapshot.transaction)
-    .await?;
-    Ok(rows.into_iter().collect())
+    let (position, balances) = api.balances(&MERCHANTS, &api.merchants, merchant, past, wanted).await?;
+    let balances = balances.into_iter().map(MerchantBalance::of).collect();
+    asked.answer(position, &Balances::of(balances, past))
 }
 
 fn select() -> QueryBuilder<Postgres> {
