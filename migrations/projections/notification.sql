@@ -1,14 +1,16 @@
--- Read model `notification`: what clients and merchants are told: facts, not sentences.
+-- Read model `notification`: what clients and merchants are told: facts, not sentences. A row tells both of an event.
 
 CREATE TABLE notifications (
-    recipient text NOT NULL,
     position bigint NOT NULL,
     kind text NOT NULL,
+    client_id text,
+    merchant_id text,
     payment_id text,
     data text NOT NULL,
     created_at timestamptz NOT NULL
 );
 
 -- Made once the rows are there:
-CREATE UNIQUE INDEX notifications_pkey ON notifications (recipient, position);
-CREATE INDEX notifications_position ON notifications (position, recipient);
+CREATE UNIQUE INDEX notifications_pkey ON notifications (position);
+CREATE INDEX notifications_client ON notifications (client_id, position) WHERE client_id IS NOT NULL;
+CREATE INDEX notifications_merchant ON notifications (merchant_id, position) WHERE merchant_id IS NOT NULL;

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use event_store::read_model::{self, ReadModel};
+use ledger_core::Envelope;
 use ledger_core::event::{Event, JournalCorrected, Reversed};
-use ledger_core::ids::StreamId;
-use ledger_core::{Envelope, Owner};
+use ledger_core::ids::{ClientId, MerchantId, StreamId};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -21,77 +21,88 @@ impl Projection for Notifications {
     }
 
     fn keys(&self, event: &Envelope) -> Vec<String> {
-        recipients(event).iter().map(Owner::to_string).collect()
+        let Told { client, merchant } = told(event);
+        client.map(|id| id.to_string()).into_iter().chain(merchant.map(|id| id.to_string())).collect()
     }
 
     async fn apply(&self, tables: &mut PgConnection, events: &[&Decoded]) -> Result<(), ApplyError> {
-        let told: Vec<(&Decoded, String)> =
-            events.iter().map(|event| (*event, json_text(&facts(&event.envelope)))).collect();
-        let mut rows: Vec<(Owner, &Decoded, &str)> = told
-            .iter()
-            .flat_map(|(event, data)| {
-                recipients(&event.envelope).into_iter().map(|of| (of, *event, data.as_str()))
-            })
-            .collect();
-        // A recipient's rows are next to each other in the index.
-        rows.sort_by_key(|(recipient, ..)| *recipient);
+        let told: Vec<Told> = events.iter().map(|event| told(&event.envelope)).collect();
         sqlx::query(
-            "INSERT INTO notifications (recipient, position, kind, payment_id, data, created_at)
-             SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
-                    unnest($5::text[]), unnest($6::timestamptz[])",
+            "INSERT INTO notifications (position, kind, client_id, merchant_id, payment_id, data, created_at)
+             SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
+                    unnest($5::text[]), unnest($6::text[]), unnest($7::timestamptz[])",
         )
-        .bind(rows.iter().map(|(recipient, ..)| recipient.to_string()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event, _)| event.position()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event, _)| event.envelope.event().type_name()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event, _)| payment_id(event)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(.., data)| *data).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, event, _)| event.recorded_at()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.position()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.envelope.event().type_name()).collect::<Vec<_>>())
+        .bind(told.iter().map(|told| told.client.map(|id| id.to_string())).collect::<Vec<_>>())
+        .bind(told.iter().map(|told| told.merchant.map(|id| id.to_string())).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| payment_id(event)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| json_text(&facts(&event.envelope))).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.recorded_at()).collect::<Vec<_>>())
         .execute(tables)
         .await?;
         Ok(())
     }
 }
 
+/// Whom an event concerns.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    client: Option<ClientId>,
+    merchant: Option<MerchantId>,
+}
+
+impl Told {
+    const fn client(id: ClientId) -> Self {
+        Self { client: Some(id), merchant: None }
+    }
+
+    const fn merchant(id: MerchantId) -> Self {
+        Self { client: None, merchant: Some(id) }
+    }
+
+    const fn both(client: ClientId, merchant: MerchantId) -> Self {
+        Self { client: Some(client), merchant: Some(merchant) }
+    }
+}
+
 /// Returns whom an event concerns: its client and its merchant. API keys, rates and corrections that are only asked
 /// for concern nobody.
-fn recipients(event: &Envelope) -> Vec<Owner> {
-    let both = |client, merchant| vec![Owner::Client(client), Owner::Merchant(merchant)];
+fn told(event: &Envelope) -> Told {
     match (event.stream_id(), event.event()) {
-        (StreamId::Client(id), _) => vec![Owner::Client(id)],
-        (StreamId::Merchant(id), _) => vec![Owner::Merchant(id)],
-        (_, Event::CardIssued(issued)) => vec![Owner::Client(issued.client_id)],
-        (_, Event::CardBlocked(because) | Event::CardUnblocked(because)) => {
-            vec![Owner::Client(because.client_id)]
-        }
-        (_, Event::PaymentAuthorized(payment)) => both(payment.client_id, payment.details.merchant_id),
+        (StreamId::Client(id), _) => Told::client(id),
+        (StreamId::Merchant(id), _) => Told::merchant(id),
+        (_, Event::CardIssued(issued)) => Told::client(issued.client_id),
+        (_, Event::CardBlocked(because) | Event::CardUnblocked(because)) => Told::client(because.client_id),
+        (_, Event::PaymentAuthorized(payment)) => Told::both(payment.client_id, payment.details.merchant_id),
         (_, Event::PaymentDeclined(payment)) => match payment.client_id {
-            Some(client) => both(client, payment.details.merchant_id),
-            None => vec![Owner::Merchant(payment.details.merchant_id)],
+            Some(client) => Told::both(client, payment.details.merchant_id),
+            None => Told::merchant(payment.details.merchant_id),
         },
-        (_, Event::PaymentAuthorizationIncremented(of)) => both(of.client_id, of.merchant_id),
-        (_, Event::PaymentAuthorizationExpiring(of)) => both(of.client_id, of.merchant_id),
-        (_, Event::PaymentCaptured(capture)) => both(capture.client_id, capture.merchant_id),
-        (_, Event::PaymentVoided(void)) => both(void.client_id, void.merchant_id),
-        (_, Event::PaymentExpired(of)) => both(of.client_id, of.merchant_id),
-        (_, Event::PaymentRefunded(refund)) => both(refund.client_id, refund.merchant_id),
-        (_, Event::PaymentDisputed(dispute)) => both(dispute.client_id, dispute.merchant_id),
-        (_, Event::PaymentDisputeEvidenceSubmitted(of)) => both(of.client_id, of.merchant_id),
+        (_, Event::PaymentAuthorizationIncremented(of)) => Told::both(of.client_id, of.merchant_id),
+        (_, Event::PaymentAuthorizationExpiring(of)) => Told::both(of.client_id, of.merchant_id),
+        (_, Event::PaymentCaptured(capture)) => Told::both(capture.client_id, capture.merchant_id),
+        (_, Event::PaymentVoided(void)) => Told::both(void.client_id, void.merchant_id),
+        (_, Event::PaymentExpired(of)) => Told::both(of.client_id, of.merchant_id),
+        (_, Event::PaymentRefunded(refund)) => Told::both(refund.client_id, refund.merchant_id),
+        (_, Event::PaymentDisputed(dispute)) => Told::both(dispute.client_id, dispute.merchant_id),
+        (_, Event::PaymentDisputeEvidenceSubmitted(of)) => Told::both(of.client_id, of.merchant_id),
         (_, Event::PaymentDisputeWon(of) | Event::PaymentDisputeLost(of)) => {
-            both(of.client_id, of.merchant_id)
+            Told::both(of.client_id, of.merchant_id)
         }
-        (_, Event::PaymentDisputeReopened(of)) => both(of.client_id, of.merchant_id),
-        (_, Event::SettlementClosed(settlement)) => vec![Owner::Merchant(settlement.merchant_id)],
-        (_, Event::PayoutRequested(payout)) => vec![Owner::Merchant(payout.merchant_id)],
+        (_, Event::PaymentDisputeReopened(of)) => Told::both(of.client_id, of.merchant_id),
+        (_, Event::SettlementClosed(settlement)) => Told::merchant(settlement.merchant_id),
+        (_, Event::PayoutRequested(payout)) => Told::merchant(payout.merchant_id),
         (_, Event::PayoutPaid(of) | Event::PayoutFailed(of) | Event::PayoutReturned(of)) => {
-            vec![Owner::Merchant(of.merchant_id)]
+            Told::merchant(of.merchant_id)
         }
         (_, Event::JournalCorrected(of)) => match of.reversed {
-            Reversed::PayoutPaid { merchant_id, .. } => vec![Owner::Merchant(merchant_id)],
-            Reversed::DisputeLost { client_id, merchant_id, .. } => both(client_id, merchant_id),
+            Reversed::PayoutPaid { merchant_id, .. } => Told::merchant(merchant_id),
+            Reversed::DisputeLost { client_id, merchant_id, .. } => Told::both(client_id, merchant_id),
             // In the streams of clients and merchants.
             Reversed::ClientDeposited { .. }
             | Reversed::ClientWithdrawn { .. }
-            | Reversed::MerchantDeposited { .. } => Vec::new(),
+            | Reversed::MerchantDeposited { .. } => Told::default(),
         },
         (
             _,
@@ -112,7 +123,7 @@ fn recipients(event: &Envelope) -> Vec<Owner> {
             | Event::FxRateSet(_)
             | Event::ReconciliationRun(_)
             | Event::ReconciliationItems(_),
-        ) => Vec::new(),
+        ) => Told::default(),
     }
 }
 

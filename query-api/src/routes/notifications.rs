@@ -98,23 +98,44 @@ pub(crate) async fn list(State(api): State<QueryApi>, asked: Asked) -> Result<Re
     let keys: Vec<String> = own.or(recipient).iter().map(Owner::to_string).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let mut snapshot = api.snapshot(Model::Notification, &keys, wanted).await?;
+    // A row tells its client and its merchant.
     let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT recipient, position, kind, payment_id, data, created_at FROM notifications WHERE true",
+        "SELECT recipient, position, kind, payment_id, data, created_at FROM notifications
+         CROSS JOIN LATERAL (VALUES (client_id), (merchant_id)) AS told (recipient) WHERE recipient IS NOT NULL",
     );
     for recipient in [own, recipient].into_iter().flatten() {
         query.push(" AND recipient = ").push_bind(recipient.to_string());
     }
-    if let Some(after) = after {
-        query.push(" AND position > ").push_bind(after);
-    }
+    let (order, before) = if after.is_some() { (" ASC", " > ") } else { (" DESC", " < ") };
+    let from = after.map_or(0, |after| after.saturating_add(1));
+    let mut positions = from..=i64::MAX;
     if let Some(Place { position, recipient }) = &page.after {
-        let before = if after.is_some() { ">" } else { "<" };
-        query.push(" AND (position, recipient) ").push(before).push(" (").push_bind(*position);
+        positions = if after.is_some() { from.max(*position)..=i64::MAX } else { 0..=*position };
+        query.push(" AND (position, recipient)").push(before).push("(").push_bind(*position);
         query.push(", ").push_bind(recipient.to_string()).push(")");
     }
     snapshot.push_not_parked(&mut query, "recipient");
-    let order = if after.is_some() { "ASC" } else { "DESC" };
-    query.push(" ORDER BY position ").push(order).push(", recipient ").push(order);
+    let of = own.or(recipient).map(|owner| match owner {
+        Owner::Client(id) => ("client_id", id.to_string()),
+        Owner::Merchant(id) => ("merchant_id", id.to_string()),
+    });
+    if let Some((column, id)) = &of {
+        // A range in the order of the recipient's index, so that no other will do: one by positions alone would be
+        // read through for a recipient who is seldom told anything.
+        query
+            .push(" AND ")
+            .push(column)
+            .push(" IS NOT NULL AND (")
+            .push(column)
+            .push(", position) BETWEEN (");
+        query.push_bind(id.clone()).push(", ").push_bind(*positions.start()).push(") AND (");
+        query.push_bind(id.clone()).push(", ").push_bind(*positions.end()).push(")");
+        query.push(" ORDER BY ").push(column).push(order).push(", position").push(order);
+    } else {
+        query.push(" AND position BETWEEN ").push_bind(*positions.start());
+        query.push(" AND ").push_bind(*positions.end()).push(" ORDER BY position").push(order);
+    }
+    query.push(", recipient").push(order);
     query.push(" LIMIT ").push_bind(page.rows());
     let rows: Vec<NotificationRow> = query.build_query_as().fetch_all(&mut *snapshot.transaction).await?;
     let notifications = rows.into_iter().map(Notification::of).collect::<Result<Vec<_>, _>>()?;

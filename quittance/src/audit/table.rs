@@ -41,6 +41,8 @@ pub(super) enum ParkedBy {
     Column(usize),
     /// In the first of two columns, or in the second where that is NULL.
     FirstOf(usize, usize),
+    /// In either of two columns.
+    EitherOf(usize, usize),
     /// One key parks all rows.
     Key(&'static str),
 }
@@ -149,12 +151,13 @@ impl Table {
     }
 
     fn is_parked(&self, cells: &[Cell<'_>]) -> bool {
-        let key = match self.shape.parked_by {
-            ParkedBy::Column(at) => cells[at].as_deref(),
-            ParkedBy::FirstOf(at, other) => cells[at].as_deref().or(cells[other].as_deref()),
-            ParkedBy::Key(key) => Some(key),
-        };
-        key.is_some_and(|key| self.parked.contains(key))
+        let is_parked = |key: Option<&str>| key.is_some_and(|key| self.parked.contains(key));
+        match self.shape.parked_by {
+            ParkedBy::Column(at) => is_parked(cells[at].as_deref()),
+            ParkedBy::FirstOf(at, other) => is_parked(cells[at].as_deref().or(cells[other].as_deref())),
+            ParkedBy::EitherOf(at, other) => [at, other].iter().any(|at| is_parked(cells[*at].as_deref())),
+            ParkedBy::Key(key) => is_parked(Some(key)),
+        }
     }
 
     fn hashes(&self, cells: &[Cell<'_>]) -> (u128, u128) {

@@ -1,7 +1,5 @@
 //! `notification`: what clients and merchants are told.
 
-use std::collections::BTreeSet;
-
 use ledger_core::ids::StreamId;
 use serde_json::Value;
 
@@ -46,15 +44,16 @@ const FACTS: &[(&str, &[&str])] = &[
 static SHAPES: [Shape; 1] = [Shape {
     name: "notifications",
     columns: &[
-        ("recipient", Kind::Plain),
         ("position", Kind::Plain),
         ("kind", Kind::Plain),
+        ("client_id", Kind::Plain),
+        ("merchant_id", Kind::Plain),
         ("payment_id", Kind::Plain),
         ("data", Kind::Json),
         ("created_at", Kind::Moment),
     ],
-    key: 2,
-    parked_by: ParkedBy::Column(0),
+    key: 1,
+    parked_by: ParkedBy::EitherOf(2, 3),
 }];
 
 /// The model.
@@ -70,18 +69,19 @@ impl Model for Notifications {
     }
 
     fn observe(&self, event: &Event, _: &[Effect], _: &Ledger, tables: &mut [Table]) {
-        let payment = event.payment_id();
-        let facts = facts(event);
-        for recipient in recipients(event) {
-            tables[0].expect(&[
-                text(recipient),
-                of(event.position),
-                text(event.kind.as_str()),
-                maybe(payment.as_deref()),
-                json(&facts),
-                of(event.at),
-            ]);
+        let (client, merchant) = told(event);
+        if client.is_none() && merchant.is_none() {
+            return;
         }
+        tables[0].expect(&[
+            of(event.position),
+            text(event.kind.as_str()),
+            maybe(client.as_deref()),
+            maybe(merchant.as_deref()),
+            maybe(event.payment_id().as_deref()),
+            json(&facts(event)),
+            of(event.at),
+        ]);
     }
 
     fn close(&self, _: &Ledger, _: &mut [Table]) {}
@@ -89,17 +89,16 @@ impl Model for Notifications {
 
 /// Names the client and the merchant that an event concerns; API keys, corrections that are only asked for,
 /// bank statements and rates concern nobody.
-fn recipients(event: &Event) -> BTreeSet<String> {
+fn told(event: &Event) -> (Option<String>, Option<String>) {
+    let named = |name| event.data().text(name).ok().map(str::to_owned);
     match event.stream {
         StreamId::Key(_) | StreamId::Correction(_) | StreamId::Reconciliation(_) | StreamId::FxPair(..) => {
-            BTreeSet::new()
+            (None, None)
         }
-        StreamId::Client(_) | StreamId::Merchant(_) => [event.stream.to_string()].into(),
+        StreamId::Client(id) => (Some(id.to_string()), None),
+        StreamId::Merchant(id) => (None, Some(id.to_string())),
         StreamId::Card(_) | StreamId::Payment(_) | StreamId::Settlement(_) | StreamId::Payout(_) => {
-            ["client_id", "merchant_id"]
-                .into_iter()
-                .filter_map(|name| event.data().text(name).ok().map(str::to_owned))
-                .collect()
+            (named("client_id"), named("merchant_id"))
         }
     }
 }
