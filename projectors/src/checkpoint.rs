@@ -72,12 +72,13 @@ pub(crate) async fn all(
 /// others may share the transaction. A process that stalls in it is ended, and another goes on.
 ///
 /// Rows are found by their keys: a plan that was made for an empty table must not go on reading all of it
-/// while it grows.
+/// while it grows, and there is no other plan to look for each time.
 pub(crate) async fn begin(read: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     read.begin_with(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
          SET LOCAL lock_timeout = '250ms'; SET LOCAL statement_timeout = '10s';
-         SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL enable_seqscan = off",
+         SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL enable_seqscan = off;
+         SET LOCAL plan_cache_mode = force_generic_plan",
     )
     .await
 }

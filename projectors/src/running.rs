@@ -44,6 +44,8 @@ pub(crate) struct Running<'a> {
     pub(crate) behind_since: Option<Instant>,
     /// How many events its next transaction takes at most.
     pub(crate) limit: u32,
+    /// How long its rows took in the last transaction that it shared.
+    pub(crate) took: Duration,
     pause: Pause,
     /// Until when it pauses.
     paused_until: Option<Instant>,
@@ -68,6 +70,7 @@ impl<'a> Running<'a> {
             is_ours: false,
             behind_since: None,
             limit: EVENTS_MAX,
+            took: Duration::ZERO,
             pause: pause(),
             paused_until: None,
         }

@@ -1,5 +1,6 @@
 //! One step of a group: the next chunk, folded and committed with the checkpoints, or why not.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +25,9 @@ use crate::running::Running;
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
 /// From how many events on each read model of a group has a transaction of its own.
 const APART_FROM: usize = 500;
+
+/// From how many events on a group goes on in two transactions side by side.
+const HALVED_FROM: usize = 50;
 
 /// A lock was not to be had in time.
 const LOCK_TIMEOUT: &str = "55P03";
@@ -58,6 +62,8 @@ impl Runner {
                 ahead.begin(&self.log, &self.vault, to, reach(inbox, to, limit));
             }
             by_name(group)
+        } else if chunk.events.len() >= HALVED_FROM {
+            halves(group)
         } else {
             vec![group]
         };
@@ -206,7 +212,7 @@ impl Runner {
     /// Applies events to generations at one checkpoint, in one transaction.
     async fn apply(
         &self,
-        group: &[&mut Running<'_>],
+        group: &mut [&mut Running<'_>],
         generations: &[Generation],
         start: Start,
         to: Checkpoint,
@@ -225,14 +231,16 @@ impl Runner {
             Err(error) => return Err(Failure::Read(error)),
         }
         let mut halted = parked::halted(&mut work, generations).await.map_err(Failure::Read)?;
-        for (member, one) in group.iter().enumerate() {
+        for (member, one) in group.iter_mut().enumerate() {
             let queue = Queue::of(halted.remove(&one.generation).unwrap_or_default());
+            let began = Instant::now();
             let applied = if start.alone {
                 one.apply_alone(&mut work, queue, &chunk.events).await
             } else {
                 one.apply_together(&mut work, queue, &chunk.events).await
             };
             applied.map_err(|error| Failure::Apply { member, error })?;
+            one.took = began.elapsed();
         }
         self.compare(from, to, chunk).await?;
         work.commit().await.map_err(Failure::Commit)
@@ -329,4 +337,17 @@ fn by_name<'r, 'a>(group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
         parts.entry(one.generation.name).or_default().push(one);
     }
     parts.into_values().collect()
+}
+
+/// Parts a group in two that take about as long as each other, if each takes as long as it took last.
+fn halves<'r, 'a>(mut group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
+    group.sort_by_key(|one| Reverse(one.took));
+    let mut parts: [(Duration, Members<'r, 'a>); 2] = Default::default();
+    for one in group {
+        let [first, second] = &mut parts;
+        let (takes, part) = if first.0 <= second.0 { first } else { second };
+        *takes += one.took;
+        part.push(one);
+    }
+    parts.into_iter().map(|(_, part)| part).filter(|part| !part.is_empty()).collect()
 }
