@@ -36,8 +36,8 @@ use ledger_core::{
     Account, Command, Currency, Draft, Envelope, Event, JournalEntry, Money, Rejection, State, Timestamp,
 };
 use model::Model;
-use model::plan::setup;
-use model::words::{self, Act, CURRENCIES, Cash, DAY, Flag, Mistake, News, Ruling, Step, written};
+use model::plan::{all, setup};
+use model::words::{self, Act, CURRENCIES, Cash, DAY, Flag, Mistake, News, Step, Thing, written};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
@@ -189,9 +189,6 @@ fn command(step: &Step, n: usize) -> Command {
             }))
         }
         Step::Act { id, by, act } => acted(payment(id), merchant(by.unwrap_or_default()), act, n),
-        Step::Rule { id, payment: of, ruling } => {
-            ruled(DisputeOf { id: dispute(id), payment_id: payment(of) }, ruling, reason())
-        }
         Step::Settle { merchant: one, currency: code, as_of } => {
             let merchants = (0..6).filter(|n| one.is_none_or(|one| one == *n));
             let candidates = merchants.flat_map(|n| {
@@ -265,6 +262,7 @@ fn moved(cash: Cash, id: u8, amount: Money, reference: Option<Sealed>) -> Comman
 
 fn acted(payment_id: PaymentId, merchant_id: MerchantId, act: Act, n: usize) -> Command {
     let reason = n.is_multiple_of(2).then(sealed);
+    let of = |id| DisputeOf { id: dispute(id), payment_id };
     match act {
         Act::Increment(amount) => {
             Command::Increment(Increment { payment_id, merchant_id, amount: money(amount) })
@@ -284,18 +282,13 @@ fn acted(payment_id: PaymentId, merchant_id: MerchantId, act: Act, n: usize) -> 
             let (id, amount, reason) = (dispute(id), asked.map(money), sealed());
             Command::OpenDispute(OpenDispute { id, payment_id, amount, reason })
         }
-    }
-}
-
-fn ruled(dispute: DisputeOf, ruling: Ruling, reason: Option<Sealed>) -> Command {
-    match ruling {
-        Ruling::Evidence(by) => {
-            Command::SubmitEvidence(SubmitEvidence { dispute, merchant_id: merchant(by), text: sealed() })
+        Act::Submit(id) => {
+            Command::SubmitEvidence(SubmitEvidence { dispute: of(id), merchant_id, text: sealed() })
         }
-        Ruling::Win => Command::WinDispute(dispute),
-        Ruling::Lose => Command::LoseDispute(dispute),
-        Ruling::LoseUnanswered => Command::LoseUnanswered(dispute),
-        Ruling::Reopen => Command::ReopenDispute(ReopenDispute { dispute, reason }),
+        Act::Win(id) => Command::WinDispute(of(id)),
+        Act::Lose(id) => Command::LoseDispute(of(id)),
+        Act::LoseUnanswered(id) => Command::LoseUnanswered(of(id)),
+        Act::Reopen(id) => Command::ReopenDispute(ReopenDispute { dispute: of(id), reason }),
     }
 }
 
@@ -645,8 +638,7 @@ impl Subject {
             })
             .collect();
         let predicted = model.accounts.iter().filter(|(_, balance)| **balance != 0);
-        let predicted: BTreeMap<_, _> =
-            predicted.map(|((account, currency), balance)| ((*account, *currency), *balance)).collect();
+        let predicted: BTreeMap<_, _> = predicted.map(|(account, balance)| (*account, *balance)).collect();
         assert_eq!(posted, predicted);
         let state = &self.batch.state;
         for (&(account, currency), &balance) in &self.books.0 {
@@ -672,23 +664,24 @@ impl Subject {
         for id in model.merchants.keys() {
             for code in CURRENCIES {
                 let balance = state.merchant_balance(merchant(*id), currency(code));
-                let drawn = model.drawn.get(&(*id, code)).copied().unwrap_or_default();
+                let drawn = model.drawn[(*id, code)];
                 assert_eq!(i128::from(balance.drawn), drawn, "drawn of {id} {code}");
                 let net: i64 = balance.unsettled.values().map(Unsettled::net).sum();
                 assert_eq!(balance.pending, net - balance.drawn, "pending = Σ net − drawn");
             }
         }
-        for (id, told) in &model.payments {
+        for id in model.payments.keys() {
             let found = state.payment(payment(*id)).unwrap();
-            assert_eq!(found.status().name(), told.status(), "payment {id}");
+            assert_eq!(found.status().name(), model.stands(*id), "payment {id}");
         }
-        for (id, told) in &model.disputes {
-            let found = state.payment(payment(told.payment)).unwrap();
+        for (id, (of, .., reopened)) in &model.disputes {
+            let found = state.payment(payment(*of)).unwrap();
             let (_, found) = found.dispute(dispute(*id)).unwrap();
-            assert_eq!((found.status.name(), found.reopened), (told.status, told.reopened), "dispute {id}");
+            let told = (model.status[&Thing::Dispute(*id)], *reopened);
+            assert_eq!((found.status.name(), found.reopened), told, "dispute {id}");
         }
-        for (id, (_, _, status)) in &model.payouts {
-            assert_eq!(state.payout(payout(*id)).unwrap().status.name(), *status, "payout {id}");
+        for (id, status) in all(model, Thing::Payout) {
+            assert_eq!(state.payout(payout(id)).unwrap().status.name(), status, "payout {id}");
         }
     }
 }

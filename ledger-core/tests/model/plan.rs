@@ -4,19 +4,19 @@
 //! deadlines, a moment before and after them. Numbers of new things count up; what was refused gives its
 //! number to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
 use proptest_state_machine::ReferenceStateMachine;
 
-use super::Model;
-use super::payment::Payment;
 use super::words::Account::{Available, ClientAvailable, ClientHeld};
+use super::words::Part::{Capturable, Refundable, Released};
 use super::words::{
-    Act, CURRENCIES, Cash, Currency, DAY, Flag, LIMIT, Mistake, Money, News, Ruling, Settings, Step, fraction,
+    Act, CURRENCIES, Cash, Currency, DAY, Flag, LIMIT, Mistake, Money, News, Settings, Step, Thing, fraction,
 };
+use super::{Model, Payment};
 
 /// 2026-11-24T08:00:00Z
 pub const BEGIN: i128 = 1_795_507_200_000_000;
@@ -112,26 +112,39 @@ impl ReferenceStateMachine for Model {
 /// Whether what a step makes has a number of its own, also when other steps have been left out.
 pub fn is_new(model: &Model, step: &Step) -> bool {
     match step {
-        Step::OpenClient(id) => !model.flags.contains_key(&(Flag::Closed, *id)),
-        Step::OpenMerchant(id, _) => !model.merchants.contains_key(id),
-        Step::CreateKey(id, _) => !model.flags.contains_key(&(Flag::Revoked, *id)),
-        Step::Pay { id, .. } => !model.payments.contains_key(id),
-        Step::Act { act: Act::Dispute(id, _), .. } => !model.disputes.contains_key(id),
-        Step::RequestPayout { id, .. } => !model.payouts.contains_key(id),
-        Step::RequestCorrection { id, .. } => !model.corrections.contains_key(id),
+        Step::OpenClient(_)
+        | Step::OpenMerchant(..)
+        | Step::CreateKey(..)
+        | Step::Pay { .. }
+        | Step::Act { act: Act::Dispute(..), .. }
+        | Step::RequestPayout { .. }
+        | Step::RequestCorrection { .. } => {
+            step.change().is_none_or(|(thing, _)| !model.status.contains_key(&thing))
+        }
         _ => true,
     }
 }
 
+/// Whether a dispute is not decided.
+pub fn is_open(model: &Model, dispute: u8) -> bool {
+    matches!(model.status[&Thing::Dispute(dispute)], "needs_response" | "under_review")
+}
+
 /// When something ends or can be done that is open now.
 pub fn deadlines(model: &Model) -> Vec<i128> {
-    let payments = model.payments.values().filter(|p| p.capturable > 0);
+    let payments = model.payments.values().filter(|p| p.parts[Capturable] > 0);
     let ends = payments.flat_map(|p| [p.expires_at, p.expires_at - DAY]);
-    let open = model.disputes.values().filter(|dispute| dispute.is_open());
-    let responses = open.map(|dispute| dispute.respond_by);
+    let open = model.disputes.iter().filter(|(id, _)| is_open(model, **id));
+    let responses = open.map(|(_, (_, _, respond_by, _))| *respond_by);
     let rates = model.rates.values().map(|(_, until)| *until);
-    let days = model.unsettled.values().flat_map(|days| days.keys()).map(|day| day * DAY);
+    let days = unsettled(model).into_iter().map(|(_, _, day)| day * DAY);
     ends.chain(responses).chain(rates).chain(days).collect()
+}
+
+/// The days of which captures are not settled, by merchant and currency.
+fn unsettled(model: &Model) -> BTreeSet<(u8, Currency, i128)> {
+    let captured = model.unsettled.iter().flat_map(|(of, captures)| captures.iter().map(move |it| (of, it)));
+    captured.map(|((merchant, currency), (day, ..))| (*merchant, *currency, *day)).collect()
 }
 
 /// Mostly moments; often up to a deadline, and so much less or more; sometimes hours and days.
@@ -161,9 +174,14 @@ fn next<T>(map: &BTreeMap<u8, T>) -> u8 {
     map.keys().next_back().map_or(0, |last| last + 1)
 }
 
+/// All things of a kind, and where they stand.
+pub fn all(model: &Model, kind: impl Fn(u8) -> Thing) -> BTreeMap<u8, &'static str> {
+    (0..=u8::MAX).filter_map(|id| Some((id, *model.status.get(&kind(id))?))).collect()
+}
+
 /// All that have a flag, or might.
 fn owners(model: &Model, flag: Flag) -> BTreeMap<u8, bool> {
-    model.flags.iter().filter(|((of, _), _)| *of == flag).map(|((_, id), is_so)| (*id, *is_so)).collect()
+    all(model, |id| flag.of(id)).into_iter().map(|(id, status)| (id, status == flag.status(true))).collect()
 }
 
 /// The newest few numbers, and one that nothing has.
@@ -203,7 +221,7 @@ pub fn any_step(model: &Model) -> Union<BoxedStrategy<Step>> {
     if owners(model, Flag::Closed).values().any(|is_closed| *is_closed) {
         choices.push(one_of(10, closed_clients(model)));
     }
-    if !model.payouts.is_empty() {
+    if !all(model, Thing::Payout).is_empty() {
         choices.push(one_of(5, news(model)));
     }
     if next(&model.merchants) < 4 {
@@ -243,7 +261,7 @@ fn any_pay(model: &Model) -> BoxedStrategy<Step> {
 fn pays_at_the_edges(model: &Model) -> Vec<Step> {
     let id = next(&model.payments);
     let mut steps = Vec::new();
-    for (number, (client, _)) in model.cards.iter().take(3) {
+    for (number, client) in model.card_holders.iter().take(3) {
         let mut pay = |amount: i128, currency| {
             // No request asks for more than can be written down.
             if amount > LIMIT {
@@ -262,7 +280,7 @@ fn pays_at_the_edges(model: &Model) -> Vec<Step> {
                 });
             }
         };
-        let has = |currency| model.has(ClientAvailable(*client), currency);
+        let has = |currency| model.accounts[(ClientAvailable(*client), currency)];
         for currency in CURRENCIES.into_iter().filter(|currency| has(currency) > 0) {
             edges(has(currency)).for_each(|amount| pay(amount, currency));
         }
@@ -328,8 +346,8 @@ fn cash(model: &Model) -> Vec<Step> {
     let mut steps = Vec::new();
     for client in newest(&owners(model, Flag::Closed), 3) {
         for currency in CURRENCIES {
-            let [available, held] =
-                [ClientAvailable(client), ClientHeld(client)].map(|account| model.has(account, currency));
+            let [available, held] = [ClientAvailable(client), ClientHeld(client)]
+                .map(|account| model.accounts[(account, currency)]);
             steps.extend(
                 edges(available).map(|amount| Step::Move(Cash::Withdrawal, client, (amount, currency))),
             );
@@ -345,7 +363,7 @@ fn debts(model: &Model) -> Vec<Step> {
     let mut steps = Vec::new();
     for id in newest(&model.merchants, 2) {
         for currency in ["EUR", "JPY"] {
-            let debt = (-model.has(Available(id), currency)).max(0);
+            let debt = (-model.accounts[(Available(id), currency)]).max(0);
             steps.extend(edges(debt).map(|amount| Step::Move(Cash::WriteOff, id, (amount, currency))));
             steps.extend(
                 [1, debt + 1, LIMIT].map(|amount| Step::Move(Cash::MerchantDeposit, id, (amount, currency))),
@@ -366,7 +384,7 @@ fn standing(model: &Model) -> Vec<Step> {
 }
 
 fn payouts(model: &Model) -> Vec<Step> {
-    let id = next(&model.payouts);
+    let id = next(&all(model, Thing::Payout));
     let request =
         |merchant, amount, currency| Step::RequestPayout { id, merchant, money: (amount, currency) };
     let all = model.accounts.iter().filter_map(|((account, currency), has)| match account {
@@ -380,10 +398,11 @@ fn payouts(model: &Model) -> Vec<Step> {
 
 /// What the bank may say next, and sometimes what it may not.
 fn news(model: &Model) -> Vec<Step> {
-    let any = newest(&model.payouts, 2)
+    let payouts = all(model, Thing::Payout);
+    let any = newest(&payouts, 2)
         .into_iter()
         .flat_map(|id| [News::Paid, News::Failed, News::Returned].map(|news| Step::ChangePayout(id, news)));
-    let likely = model.payouts.iter().flat_map(|(id, (_, _, status))| match *status {
+    let likely = payouts.iter().flat_map(|(id, status)| match *status {
         "requested" => {
             [News::Paid, News::Paid, News::Failed].map(|news| Step::ChangePayout(*id, news)).to_vec()
         }
@@ -425,39 +444,41 @@ fn acted(id: u8, by: u8, act: Act) -> Step {
     Step::Act { id, by: Some(by), act }
 }
 
-fn ruled(id: u8, payment: u8, ruling: Ruling) -> Step {
-    Step::Rule { id, payment, ruling }
+/// A dispute goes on, by the house; by a merchant there is only evidence.
+fn ruled(payment: u8, act: Act) -> Step {
+    Step::Act { id: payment, by: None, act }
 }
 
 fn captures(model: &Model) -> Vec<Step> {
     let capture = |is_final| move |id, by, asked| acted(id, by, Act::Capture(asked, is_final));
     // What has expired counts as a cent: it is asked for, and not often.
-    let targets = targets(model, |_, p| p.capturable.min(if model.now < p.expires_at { LIMIT } else { 1 }));
+    let targets =
+        targets(model, |_, p| p.parts[Capturable].min(if model.now < p.expires_at { LIMIT } else { 1 }));
     [false, true].into_iter().flat_map(|is_final| asked(targets.clone(), capture(is_final))).collect()
 }
 
 fn refunds(model: &Model) -> Vec<Step> {
-    let targets = targets(model, |_, p| p.refundable());
+    let targets = targets(model, |_, p| p.parts[Refundable]);
     asked(targets, |id, by, asked| acted(id, by, Act::Refund(asked)))
 }
 
 fn disputes(model: &Model) -> Vec<Step> {
     let id = next(&model.disputes);
-    let targets = targets(model, |_, p| p.refundable());
+    let targets = targets(model, |_, p| p.parts[Refundable]);
     asked(targets, |payment, _, asked| Step::Act { id: payment, by: None, act: Act::Dispute(id, asked) })
 }
 
 fn voids(model: &Model) -> Vec<Step> {
-    asked(targets(model, |_, p| p.capturable.min(1)), |id, by, _| acted(id, by, Act::Void))
+    asked(targets(model, |_, p| p.parts[Capturable].min(1)), |id, by, _| acted(id, by, Act::Void))
 }
 
 fn increments(model: &Model) -> Vec<Step> {
     // What the purse could still pay for, about.
     let funds = |_, p: &Payment| {
-        let available = model.has(ClientAvailable(p.client), p.funding.0);
+        let available = model.accounts[(ClientAvailable(p.client), p.funding.0)];
         let (numerator, denominator) = fraction(p.funding.1, p.funding.0, p.currency);
-        let all = if p.mark == "declined" { 0 } else { available * numerator / denominator };
-        if p.capturable > 0 { all.max(1) } else { 0 }
+        let all = if p.parts.since(Released) == 0 { 0 } else { available * numerator / denominator };
+        if p.parts[Capturable] > 0 { all.max(1) } else { 0 }
     };
     let increment = |asked: Option<Money>| Act::Increment(asked.unwrap_or((2, "EUR")));
     asked(targets(model, funds), |id, by, asked| acted(id, by, increment(asked)))
@@ -465,67 +486,67 @@ fn increments(model: &Model) -> Vec<Step> {
 
 /// What comes too late, while the scheduler has not acted yet.
 fn overdue(model: &Model) -> Vec<Step> {
-    let expired = model.payments.iter().filter(|(_, p)| p.capturable > 0 && model.now >= p.expires_at);
+    let expired = model.payments.iter().filter(|(_, p)| p.parts[Capturable] > 0 && model.now >= p.expires_at);
     let late = expired.flat_map(|(id, p)| {
         [Act::Capture(None, true), Act::Void, Act::Increment((1, p.currency))]
             .map(|act| acted(*id, p.merchant, act))
     });
-    let open = model.disputes.iter().filter(|(_, it)| it.is_open() && model.now >= it.respond_by);
-    let silent = open.flat_map(|(id, dispute)| {
-        let evidence = Ruling::Evidence(model.payments[&dispute.payment].merchant);
-        [evidence, Ruling::Win, Ruling::Lose].map(|it| ruled(*id, dispute.payment, it))
+    let open = model.disputes.iter().filter(|(id, it)| is_open(model, **id) && model.now >= it.2);
+    let silent = open.flat_map(|(id, (payment, ..))| {
+        let evidence = acted(*payment, model.payments[payment].merchant, Act::Submit(*id));
+        [evidence, ruled(*payment, Act::Win(*id)), ruled(*payment, Act::Lose(*id))]
     });
     late.chain(silent).collect()
 }
 
 /// What the scheduler would look at, whether it is time or not.
 pub fn due(model: &Model) -> Vec<Step> {
-    let held = model.payments.iter().filter(|(_, p)| p.capturable > 0);
+    let held = model.payments.iter().filter(|(_, p)| p.parts[Capturable] > 0);
     let ends =
         held.flat_map(|(id, _)| [Act::Warn, Act::Expire].map(|act| Step::Act { id: *id, by: None, act }));
-    let open = model.disputes.iter().filter(|(_, dispute)| dispute.is_open());
-    let silent = open.map(|(id, dispute)| ruled(*id, dispute.payment, Ruling::LoseUnanswered));
+    let open = model.disputes.iter().filter(|(id, _)| is_open(model, **id));
+    let silent = open.map(|(id, (payment, ..))| ruled(*payment, Act::LoseUnanswered(*id)));
     ends.chain(silent).chain([Step::Settle { merchant: None, currency: None, as_of: None }]).collect()
 }
 
 fn decisions(model: &Model) -> Vec<Step> {
     let mut steps = Vec::new();
-    for (id, dispute) in model.disputes.iter().rev().take(4) {
-        let evidence = Ruling::Evidence(model.payments.get(&dispute.payment).map_or(0, |p| p.merchant));
-        let any = [Ruling::Win, Ruling::Lose, evidence, Ruling::LoseUnanswered, Ruling::Reopen];
-        let likely: &[Ruling] = match dispute.status {
-            "won" => &[Ruling::Reopen; 5],
-            "lost" => &[],
-            _ => &[Ruling::Win, Ruling::Win, evidence, evidence, Ruling::Lose],
+    for (id, (payment, ..)) in model.disputes.iter().rev().take(4) {
+        let evidence = acted(*payment, model.payments[payment].merchant, Act::Submit(*id));
+        let [win, lose, silent, reopen] =
+            [Act::Win, Act::Lose, Act::LoseUnanswered, Act::Reopen].map(|act| ruled(*payment, act(*id)));
+        let any = [win, lose, evidence, silent, reopen];
+        let (any, likely): (&[Step], &[Step]) = match model.status[&Thing::Dispute(*id)] {
+            "won" => (&any, &[reopen; 5]),
+            "lost" => (&any[..2], &[]),
+            _ => (&any, &[win, win, evidence, evidence, lose]),
         };
-        let any = any.iter().take(if dispute.status == "lost" { 2 } else { any.len() });
-        steps.extend(any.chain(likely).map(|ruling| ruled(*id, dispute.payment, *ruling)));
+        steps.extend(any.iter().chain(likely));
     }
-    if let Some((id, dispute)) = model.disputes.iter().next_back() {
-        let payment = dispute.payment;
-        steps.push(ruled(*id, payment, Ruling::Evidence(9)));
-        steps.extend([ruled(id + 1, payment, Ruling::Win), ruled(*id, payment + 1, Ruling::Lose)]);
+    if let Some((id, (payment, ..))) = model.disputes.iter().next_back() {
+        steps.push(acted(*payment, 9, Act::Submit(*id)));
+        steps.extend([ruled(*payment, Act::Win(id + 1)), ruled(payment + 1, Act::Lose(*id))]);
     }
     steps
 }
 
 /// Corrections of what can be corrected, of anything else, on a day too early or late; and their approvals.
 fn corrections(model: &Model) -> Vec<Step> {
-    let id = next(&model.corrections);
+    let (id, today) = (next(&model.corrections), model.now / DAY);
     let can_be = |step: &Step| match step {
         Step::Move(cash, ..) => *cash != Cash::WriteOff,
         Step::ChangePayout(_, news) => *news == News::Paid,
-        Step::Rule { ruling, .. } => matches!(ruling, Ruling::Lose | Ruling::LoseUnanswered),
+        Step::Act { act, .. } => matches!(act, Act::Lose(_) | Act::LoseUnanswered(_)),
         _ => false,
     };
     let ask = |nth: &usize, day| Step::RequestCorrection { id, nth: *nth, day, by: 0 };
-    let likely: Vec<_> = model.past.iter().rev().filter(|(_, (_, step, _))| can_be(step)).take(5).collect();
-    let mut steps: Vec<_> = likely.iter().map(|(nth, _)| ask(nth, model.today())).collect();
+    let likely: Vec<_> = model.past.iter().rev().filter(|(_, (_, step, ..))| can_be(step)).take(5).collect();
+    let mut steps: Vec<_> = likely.iter().map(|(nth, _)| ask(nth, today)).collect();
     if let Some((nth, (day, ..))) = likely.first() {
-        steps.extend([ask(nth, day - 1), ask(nth, *day), ask(nth, model.today() + 1)]);
+        steps.extend([ask(nth, day - 1), ask(nth, *day), ask(nth, today + 1)]);
     }
-    steps.extend(model.past.keys().next_back().map(|nth| ask(nth, model.today())));
-    steps.push(ask(&(model.steps + 9), model.today()));
+    steps.extend(model.past.keys().next_back().map(|nth| ask(nth, today)));
+    steps.push(ask(&(model.steps + 9), today));
     for id in newest(&model.corrections, 4) {
         steps.extend([0, 1, 1, 1].map(|by| Step::ApproveCorrection { id, by }));
     }
@@ -535,9 +556,8 @@ fn corrections(model: &Model) -> Vec<Step> {
 fn settlements(model: &Model) -> Vec<Step> {
     let all = |as_of| Step::Settle { merchant: None, currency: None, as_of };
     let mut steps = vec![all(None), all(None), all(Some(model.now - DAY)), all(Some(model.now + 2 * DAY))];
-    let unsettled = model.unsettled.iter().flat_map(|(of, days)| days.keys().map(move |day| (of, day)));
-    for ((merchant, currency), day) in unsettled.take(4) {
-        let (merchant, currency) = (Some(*merchant), Some(*currency));
+    for (merchant, currency, day) in unsettled(model).into_iter().take(4) {
+        let (merchant, currency) = (Some(merchant), Some(currency));
         steps.push(Step::Settle { merchant, currency, as_of: None });
         let ends = [day * DAY - 1, day * DAY].map(Some);
         steps.extend(ends.map(|as_of| Step::Settle { merchant, currency, as_of }));

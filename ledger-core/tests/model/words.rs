@@ -1,4 +1,10 @@
 //! What can be told to the ledger, in small numbers: the words that the model and its plans share.
+//!
+//! Beside them are tables of names, one row for each word: events, codes, statuses, accounts, parts of a payment.
+//! When something may be done, and how much it comes to, is the model's.
+
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
 
 /// A day, in microseconds.
 pub const DAY: i128 = 86_400_000_000;
@@ -12,6 +18,14 @@ pub type Currency = &'static str;
 pub type Money = (i128, Currency);
 /// Digits, and how many of them are decimals: (10850, 4) is 1.0850.
 pub type Decimal = (i128, u32);
+
+/// The currency that pays, the rate, and the payment's own currency; if they are the same, the rate is 1.
+pub type Funding = (Currency, Decimal, Currency);
+/// A rate, and until when it is valid.
+pub type Rate = (Decimal, i128);
+
+/// The code that refuses something, if one does.
+pub type Refused = Result<(), &'static str>;
 
 /// Currencies of all lengths.
 pub const CURRENCIES: [Currency; 5] = ["EUR", "JPY", "KWD", "CLF", "USD"];
@@ -42,6 +56,82 @@ pub fn fraction((digits, scale): Decimal, pays: Currency, paid_in: Currency) -> 
 pub fn amount_in(list: &[Money], currency: Currency) -> i128 {
     list.iter().find(|money| money.1 == currency).map_or(0, |money| money.0)
 }
+
+/// A map of numbers: what is not in it is zero.
+#[derive(Clone, Debug)]
+pub struct Sums<K>(BTreeMap<K, i128>);
+
+impl<K> Default for Sums<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord> Index<K> for Sums<K> {
+    type Output = i128;
+
+    fn index(&self, key: K) -> &i128 {
+        self.0.get(&key).unwrap_or(&0)
+    }
+}
+
+impl<K: Ord> IndexMut<K> for Sums<K> {
+    fn index_mut(&mut self, key: K) -> &mut i128 {
+        self.0.entry(key).or_default()
+    }
+}
+
+impl<K: Ord> Sums<K> {
+    pub fn shift(&mut self, from: K, to: K, amount: i128) {
+        self[from] -= amount;
+        self[to] += amount;
+    }
+
+    /// The sum of all numbers from a key on.
+    pub fn since(&self, first: K) -> i128 {
+        self.0.range(first..).map(|(_, number)| number).sum()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &i128)> {
+        self.0.iter()
+    }
+}
+
+/// What has a status.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Thing {
+    Client(u8),
+    Card(u8),
+    Merchant(u8),
+    Key(u8),
+    Payment(u8),
+    /// The one that a payment's authorization is about to expire.
+    Warning(u8),
+    Dispute(u8),
+    Payout(u8),
+    Correction(u8),
+}
+
+/// Where money of a payment is: sums from a part on are totals.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Part {
+    /// From here on it is what was authorized.
+    Released,
+    /// From here on it is what is promised to the merchant.
+    Capturable,
+    /// From here on it is captured.
+    Refundable,
+    Disputed,
+    /// From here on it went back to the client.
+    Refunded,
+    ChargedBack,
+}
+
+/// What was captured: the day on which it settles, gross, and the fee.
+pub type Captured = (i128, i128, i128);
+
+/// Of a merchant in a currency: count, gross, fees, what was absorbed, and the amount.
+pub type Settlement = (u8, Currency, [i128; 5]);
 
 /// An account, by its owner's number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -99,12 +189,6 @@ pub enum Step {
         id: u8,
         by: Option<u8>,
         act: Act,
-    },
-    /// A dispute, which is of that payment, goes on.
-    Rule {
-        id: u8,
-        payment: u8,
-        ruling: Ruling,
     },
     Settle {
         merchant: Option<u8>,
@@ -165,19 +249,51 @@ pub enum Act {
     Refund(Option<Money>),
     Warn,
     Expire,
-    /// Opens the dispute of that number.
+    /// Opens the dispute of that number; by those that follow it goes on.
     Dispute(u8, Option<Money>),
+    /// The merchant submits evidence.
+    Submit(u8),
+    Win(u8),
+    Lose(u8),
+    LoseUnanswered(u8),
+    Reopen(u8),
 }
 
-/// What becomes of a dispute.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Ruling {
-    /// The merchant says something.
-    Evidence(u8),
-    Win,
-    Lose,
-    LoseUnanswered,
-    Reopen,
+impl Account {
+    /// The client or merchant that has it, if it is not the house's.
+    pub fn owner(self) -> Option<Thing> {
+        match self {
+            Self::ClientAvailable(id) | Self::ClientHeld(id) => Some(Thing::Client(id)),
+            Self::Pending(id) | Self::Available(id) | Self::Reserved(id) | Self::InTransit(id) => {
+                Some(Thing::Merchant(id))
+            }
+            Self::Bank | Self::Fees | Self::Fx | Self::Losses => None,
+        }
+    }
+}
+
+impl Flag {
+    /// Of what it is so.
+    pub fn of(self, id: u8) -> Thing {
+        match self {
+            Self::Closed => Thing::Client(id),
+            Self::Blocked => Thing::Card(id),
+            Self::Suspended => Thing::Merchant(id),
+            Self::Revoked => Thing::Key(id),
+        }
+    }
+
+    /// The status of what it is so of, or not so of.
+    pub fn status(self, is_so: bool) -> &'static str {
+        match (self, is_so) {
+            (Self::Closed, true) => "closed",
+            (Self::Closed, false) => "open",
+            (Self::Blocked, true) => "blocked",
+            (Self::Suspended, true) => "suspended",
+            (Self::Revoked, true) => "revoked",
+            (_, false) => "active",
+        }
+    }
 }
 
 impl Cash {
@@ -191,11 +307,11 @@ impl Cash {
         }
     }
 
-    /// What is known of its client or merchant.
-    pub fn flag(self) -> Flag {
+    /// Whose money it is.
+    pub fn owner(self, id: u8) -> Thing {
         match self {
-            Self::Deposit | Self::Withdrawal => Flag::Closed,
-            Self::MerchantDeposit | Self::WriteOff => Flag::Suspended,
+            Self::Deposit | Self::Withdrawal => Thing::Client(id),
+            Self::MerchantDeposit | Self::WriteOff => Thing::Merchant(id),
         }
     }
 }
@@ -206,7 +322,46 @@ impl Act {
         match self {
             Self::Increment(money) => Some(money),
             Self::Capture(asked, _) | Self::Refund(asked) | Self::Dispute(_, asked) => asked.as_mut(),
-            Self::Void | Self::Warn | Self::Expire => None,
+            _ => None,
+        }
+    }
+
+    /// The dispute that goes on by it.
+    pub fn dispute(self) -> Option<u8> {
+        match self {
+            Self::Submit(id)
+            | Self::Win(id)
+            | Self::Lose(id)
+            | Self::LoseUnanswered(id)
+            | Self::Reopen(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Which part of the payment it is about, and where the money is then.
+    pub fn parts(self) -> [Part; 2] {
+        match self {
+            Self::Increment(_) | Self::Warn => [Part::Capturable, Part::Capturable],
+            Self::Capture(..) => [Part::Capturable, Part::Refundable],
+            Self::Void | Self::Expire => [Part::Capturable, Part::Released],
+            Self::Refund(_) => [Part::Refundable, Part::Refunded],
+            Self::Dispute(..) | Self::Reopen(_) => [Part::Refundable, Part::Disputed],
+            Self::Submit(_) => [Part::Disputed, Part::Disputed],
+            Self::Win(_) => [Part::Disputed, Part::Refundable],
+            Self::Lose(_) | Self::LoseUnanswered(_) => [Part::Disputed, Part::ChargedBack],
+        }
+    }
+
+    /// What it is refused for if there is nothing of that part, or less than asked.
+    pub fn codes(self) -> [&'static str; 2] {
+        match self {
+            Self::Increment(_) => ["payment_not_incrementable", ""],
+            Self::Capture(..) => ["payment_not_capturable", "capture_exceeds_authorization"],
+            Self::Void => ["payment_not_voidable", ""],
+            Self::Refund(_) => ["payment_not_refundable", "refund_exceeds_captured"],
+            Self::Dispute(..) | Self::Reopen(_) => ["payment_not_disputable", "dispute_exceeds_refundable"],
+            Self::Submit(_) | Self::Win(_) | Self::Lose(_) => ["dispute_closed", "dispute_closed"],
+            Self::Warn | Self::Expire | Self::LoseUnanswered(_) => ["nothing", "nothing"],
         }
     }
 }
@@ -239,12 +394,10 @@ impl Step {
                 Act::Warn => "payment.authorization_expiring",
                 Act::Expire => "payment.expired",
                 Act::Dispute(..) => "payment.disputed",
-            },
-            Self::Rule { ruling, .. } => match ruling {
-                Ruling::Evidence(_) => "payment.dispute_evidence_submitted",
-                Ruling::Win => "payment.dispute_won",
-                Ruling::Lose | Ruling::LoseUnanswered => "payment.dispute_lost",
-                Ruling::Reopen => "payment.dispute_reopened",
+                Act::Submit(_) => "payment.dispute_evidence_submitted",
+                Act::Win(_) => "payment.dispute_won",
+                Act::Lose(_) | Act::LoseUnanswered(_) => "payment.dispute_lost",
+                Act::Reopen(_) => "payment.dispute_reopened",
             },
             Self::Settle { .. } => "settlement.closed",
             Self::RequestPayout { .. } => "payout.requested",
@@ -254,6 +407,75 @@ impl Step {
             Self::SetRate { .. } => "fx.rate_set",
             Self::RequestCorrection { .. } => "correction.requested",
             Self::ApproveCorrection { .. } => "correction.approved",
+        }
+    }
+
+    /// What has to be there for it.
+    pub fn of(&self) -> Option<Thing> {
+        match *self {
+            Self::IssueCard { client, .. } => Some(Thing::Client(client)),
+            Self::ChangeSettings(id, _) => Some(Thing::Merchant(id)),
+            Self::CreateKey(_, merchant) | Self::Settle { merchant, .. } => merchant.map(Thing::Merchant),
+            Self::Set(flag, id, _) => Some(flag.of(id)),
+            Self::Move(cash, id, _) => Some(cash.owner(id)),
+            Self::Pay { merchant, .. } | Self::RequestPayout { merchant, .. } => {
+                Some(Thing::Merchant(merchant))
+            }
+            Self::Act { id, .. } => Some(Thing::Payment(id)),
+            Self::ChangePayout(id, _) => Some(Thing::Payout(id)),
+            Self::ApproveCorrection { id, .. } => Some(Thing::Correction(id)),
+            Self::OpenClient(_) | Self::OpenMerchant(..) => None,
+            Self::SetRate { .. } | Self::RequestCorrection { .. } => None,
+        }
+    }
+
+    /// What gets another status by it, and which.
+    pub fn change(&self) -> Option<(Thing, &'static str)> {
+        Some(match *self {
+            Self::OpenClient(id) => (Thing::Client(id), "open"),
+            Self::IssueCard { number, .. } => (Thing::Card(number), "active"),
+            Self::OpenMerchant(id, _) => (Thing::Merchant(id), "active"),
+            Self::CreateKey(id, _) => (Thing::Key(id), "active"),
+            Self::Set(flag, id, to) => (flag.of(id), flag.status(to)),
+            Self::Pay { id, .. } => (Thing::Payment(id), "authorized"),
+            Self::Act { id, act: Act::Void, .. } => (Thing::Payment(id), "voided"),
+            Self::Act { id, act: Act::Warn, .. } => (Thing::Warning(id), "warned"),
+            Self::Act { id, act: Act::Expire, .. } => (Thing::Payment(id), "expired"),
+            Self::Act { act: Act::Dispute(id, _) | Act::Reopen(id), .. } => {
+                (Thing::Dispute(id), "needs_response")
+            }
+            Self::Act { act: Act::Submit(id), .. } => (Thing::Dispute(id), "under_review"),
+            Self::Act { act: Act::Win(id), .. } => (Thing::Dispute(id), "won"),
+            Self::Act { act: Act::Lose(id) | Act::LoseUnanswered(id), .. } => (Thing::Dispute(id), "lost"),
+            Self::RequestPayout { id, .. } => (Thing::Payout(id), "requested"),
+            Self::ChangePayout(id, News::Paid) => (Thing::Payout(id), "paid"),
+            Self::ChangePayout(id, News::Failed) => (Thing::Payout(id), "failed"),
+            Self::ChangePayout(id, News::Returned) => (Thing::Payout(id), "returned"),
+            Self::RequestCorrection { id, .. } => (Thing::Correction(id), "requested"),
+            Self::ApproveCorrection { id, .. } => (Thing::Correction(id), "approved"),
+            _ => return None,
+        })
+    }
+
+    /// From where to where money comes by it, by where what it made stands: cash, and payouts.
+    pub fn moves(&self, status: &str) -> Option<([Account; 2], Money)> {
+        match (*self, status) {
+            (Self::Move(cash, id, money), _) => Some((cash.accounts(id), money)),
+            (Self::RequestPayout { merchant, money, .. }, "requested") => {
+                Some(([Account::Available(merchant), Account::InTransit(merchant)], money))
+            }
+            (Self::RequestPayout { merchant, money, .. }, "paid") => {
+                Some(([Account::Available(merchant), Account::Bank], money))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it is refused for if an account has too little for it.
+    pub fn lacking(&self) -> &'static str {
+        match self {
+            Self::Act { act: Act::Increment(_), .. } => "insufficient_funds",
+            _ => "insufficient_available_balance",
         }
     }
 }
@@ -277,13 +499,26 @@ pub enum News {
     Returned,
 }
 
-impl News {
-    /// Where a payout has to stand for it, and where it stands then.
-    pub fn change(self) -> (&'static str, &'static str) {
+impl Mistake {
+    /// What the payment is declined for then.
+    pub fn code(self) -> &'static str {
         match self {
-            Self::Paid => ("requested", "paid"),
-            Self::Failed => ("requested", "failed"),
-            Self::Returned => ("paid", "returned"),
+            Self::None => "",
+            Self::Number => "invalid_number",
+            Self::PastExpiry => "expired_card",
+            Self::UnknownCard => "card_not_recognised",
+            Self::Expiry => "invalid_expiry",
+            Self::Cvc => "invalid_cvc",
+        }
+    }
+}
+
+impl News {
+    /// Where a payout has to stand for it.
+    pub fn needs(self) -> &'static str {
+        match self {
+            Self::Paid | Self::Failed => "requested",
+            Self::Returned => "paid",
         }
     }
 }

@@ -13,11 +13,11 @@ use ledger_tests::{Answer, TestLedger};
 use proptest_state_machine::ReferenceStateMachine;
 use serde_json::{Value, json};
 
-use super::model::Model;
-use super::model::payment::Payment;
-use super::model::plan::{BEGIN, setup};
+use super::model::plan::{BEGIN, all, setup};
 use super::model::words::Account::{self, *};
-use super::model::words::{Act, Cash, DAY, Flag, Mistake, Money, News, Ruling, Settings, Step, written};
+use super::model::words::Part::*;
+use super::model::words::{Act, Cash, DAY, Flag, Mistake, Money, News, Settings, Step, Thing, written};
+use super::model::{Model, cost};
 use super::{DISTANCE, Deed, OverHttp};
 
 /// All that was begun is over after so many days: the longest settlement delay, authorization, term for
@@ -274,32 +274,32 @@ impl<'a> Case<'a> {
             }
             Step::Act { id, by: asks, mut act } => {
                 let mut body = act.asked().map_or(json!({}), |asked| amount(*asked));
-                let verb = match act {
-                    Act::Increment(_) => "increment",
+                let path = match act {
+                    Act::Increment(_) => payment(id, "increment"),
                     Act::Capture(_, is_final) => {
                         body["final"] = is_final.into();
-                        "capture"
+                        payment(id, "capture")
                     }
-                    Act::Void => "void",
-                    Act::Refund(_) => "refunds",
+                    Act::Void => payment(id, "void"),
+                    Act::Refund(_) => payment(id, "refunds"),
                     Act::Dispute(..) => {
                         body["reason"] = "never arrived".into();
-                        "disputes"
+                        payment(id, "disputes")
                     }
-                    Act::Warn | Act::Expire => unreachable!("{act:?} is no request"),
+                    Act::Submit(id) => {
+                        body["text"] = "signed for".into();
+                        dispute(id, "evidence")
+                    }
+                    Act::Win(id) => dispute(id, "won"),
+                    Act::Lose(id) => dispute(id, "lost"),
+                    Act::Reopen(id) => dispute(id, "reopen"),
+                    Act::Warn | Act::Expire | Act::LoseUnanswered(_) => unreachable!("{act:?} is no request"),
                 };
                 match asks {
-                    Some(merchant) => by(merchant, payment(id, verb), body),
-                    None => by_operator(payment(id, verb), body),
+                    Some(merchant) => by(merchant, path, body),
+                    None => by_operator(path, body),
                 }
             }
-            Step::Rule { id, ruling, .. } => match ruling {
-                Ruling::Evidence(asks) => by(asks, dispute(id, "evidence"), json!({ "text": "signed for" })),
-                Ruling::Win => by_operator(dispute(id, "won"), json!({})),
-                Ruling::Lose => by_operator(dispute(id, "lost"), json!({})),
-                Ruling::Reopen => by_operator(dispute(id, "reopen"), json!({})),
-                Ruling::LoseUnanswered => unreachable!("{ruling:?} is no request"),
-            },
             Step::Settle { merchant, currency, as_of } => {
                 let mut body = json!({});
                 merchant.into_iter().for_each(|id| body["merchant_id"] = self.id(Kind::Merchant, id).into());
@@ -413,7 +413,7 @@ impl<'a> Case<'a> {
         let told = |body: &Value| body["code"].as_str().unwrap_or_default().to_owned();
         let field = answer.body["errors"][0]["code"].as_str().unwrap_or_default();
         let declined = match step {
-            Step::Pay { id, .. } => model.payments.get(id).is_some_and(|p| p.mark == "declined"),
+            Step::Pay { id, .. } => model.payments.contains_key(id) && model.stands(*id) == "declined",
             _ => false,
         };
         let expected = match model.outcome {
@@ -437,13 +437,14 @@ impl<'a> Case<'a> {
         match *step {
             Step::Pay { id, .. }
             | Step::Act { id, act: Act::Increment(_) | Act::Capture(..) | Act::Void, .. } => {
-                compare_payment(&model.payments[&id], &answer.body);
+                compare_payment(model, id, &answer.body);
             }
-            Step::Act { act: Act::Dispute(id, _), .. } | Step::Rule { id, .. } => {
-                compare_dispute(model, id, &answer.body);
+            Step::Act { act: Act::Dispute(id, _), .. } => compare_dispute(model, id, &answer.body),
+            Step::Act { act, .. } => {
+                act.dispute().into_iter().for_each(|id| compare_dispute(model, id, &answer.body));
             }
             Step::RequestPayout { id, .. } | Step::ChangePayout(id, _) => {
-                assert_eq!(answer.body["status"], model.payouts[&id].2);
+                assert_eq!(answer.body["status"], model.status[&Thing::Payout(id)]);
             }
             Step::Settle { .. } => self.compare_settled(model, &answer.body),
             _ => {}
@@ -468,29 +469,23 @@ impl<'a> Case<'a> {
     /// Compares all that the query API shows with all that the model knows.
     async fn compare_all(&self, model: &Model) {
         self.compare_balances(model).await;
-        for (id, p) in &model.payments {
-            compare_payment(p, &self.show("payments", Kind::Payment, *id).await);
-        }
-        for id in model.disputes.keys() {
-            compare_dispute(model, *id, &self.show("disputes", Kind::Dispute, *id).await);
-        }
-        for (id, (_, _, status)) in &model.payouts {
-            assert_eq!(self.show("payouts", Kind::Payout, *id).await["status"], *status, "payout {id}");
-        }
-        for ((flag, id), is_so) in &model.flags {
-            let (kind, of, statuses) = match flag {
-                Flag::Closed => ("clients", Kind::Client, ["open", "closed"]),
-                Flag::Blocked => ("cards", Kind::Card, ["active", "blocked"]),
-                Flag::Suspended => ("merchants", Kind::Merchant, ["active", "suspended"]),
-                Flag::Revoked => continue,
+        for (thing, status) in &model.status {
+            let (path, kind, id) = match *thing {
+                Thing::Client(id) => ("clients", Kind::Client, id),
+                Thing::Card(id) => ("cards", Kind::Card, id),
+                Thing::Merchant(id) => ("merchants", Kind::Merchant, id),
+                Thing::Payment(id) => ("payments", Kind::Payment, id),
+                Thing::Dispute(id) => ("disputes", Kind::Dispute, id),
+                Thing::Payout(id) => ("payouts", Kind::Payout, id),
+                Thing::Correction(id) => ("corrections", Kind::Correction, id),
+                Thing::Key(_) | Thing::Warning(_) => continue,
             };
-            let shown = self.show(kind, of, *id).await;
-            assert_eq!(shown["status"], statuses[usize::from(*is_so)], "{flag:?} {id}");
-        }
-        for (id, (nth, _)) in &model.corrections {
-            let status = if model.past[nth].2 == Some(*id) { "approved" } else { "requested" };
-            let shown = self.show("corrections", Kind::Correction, *id).await;
-            assert_eq!(shown["status"], status, "correction {id}");
+            let shown = self.get(&format!("/v1/{path}/{}", self.id(kind, id))).await;
+            match kind {
+                Kind::Payment => compare_payment(model, id, &shown),
+                Kind::Dispute => compare_dispute(model, id, &shown),
+                _ => assert_eq!(shown["status"], *status, "{thing:?}"),
+            }
         }
         // What was compared has to be later than all deadlines that the model thinks are past, and no other.
         let stayed = i128::from(self.service.ledger.now().micros()) - self.later - model.now;
@@ -501,10 +496,9 @@ impl<'a> Case<'a> {
     async fn compare_balances(&self, model: &Model) {
         let mut shown = self.house_balances().await;
         self.house.iter().for_each(|(account, before)| *shown.entry(account.clone()).or_default() -= before);
-        for (_, id) in model.flags.keys().filter(|(flag, _)| *flag == Flag::Closed) {
-            let accounts = [("available", ClientAvailable(*id)), ("held", ClientHeld(*id))];
-            self.add_balances(&mut shown, &format!("clients/{}", self.id(Kind::Client, *id)), &accounts)
-                .await;
+        for id in all(model, Thing::Client).into_keys() {
+            let accounts = [("available", ClientAvailable(id)), ("held", ClientHeld(id))];
+            self.add_balances(&mut shown, &format!("clients/{}", self.id(Kind::Client, id)), &accounts).await;
         }
         for id in model.merchants.keys() {
             let accounts = [
@@ -553,10 +547,6 @@ impl<'a> Case<'a> {
         body["data"].as_array().unwrap().iter().map(balance).collect()
     }
 
-    async fn show(&self, kind: &str, of: Kind, number: u8) -> Value {
-        self.get(&format!("/v1/{kind}/{}", self.id(of, number))).await
-    }
-
     /// Asks the query API for what is there after all that was done.
     async fn get(&self, path: &str) -> Value {
         self.service.ledger.get(&self.service.ledger.operator, path).await.expect(200).body
@@ -601,31 +591,32 @@ fn integer(value: &Value) -> i128 {
     value.as_i64().unwrap().into()
 }
 
-fn compare_payment(p: &Payment, shown: &Value) {
-    let released = p.authorized - p.captured - p.capturable;
+fn compare_payment(model: &Model, id: u8, shown: &Value) {
+    let p = &model.payments[&id];
+    let since = |part| p.parts.since(part);
     for (name, amount) in [
-        ("authorized", p.authorized),
-        ("captured", p.captured),
-        ("released", released),
-        ("refunded", p.refunded),
-        ("disputed", p.disputed),
-        ("charged_back", p.charged_back),
-        ("capturable", p.capturable),
-        ("refundable", p.refundable()),
-        ("fee", p.fee - p.fee_back),
+        ("authorized", since(Released)),
+        ("captured", since(Refundable)),
+        ("released", p.parts[Released]),
+        ("refunded", p.parts[Refunded]),
+        ("disputed", p.parts[Disputed]),
+        ("charged_back", p.parts[ChargedBack]),
+        ("capturable", p.parts[Capturable]),
+        ("refundable", p.parts[Refundable]),
+        ("fee", p.net_fee),
     ] {
         assert_eq!(integer(&shown[name]["amount"]), amount, "{name} of {p:?}: {shown}");
         assert_eq!(shown[name]["currency"], p.currency);
     }
-    assert_eq!(shown["status"], p.status(), "{p:?}: {shown}");
-    let (pays, rate) = p.funding;
-    if p.mark == "declined" || pays == p.currency {
+    assert_eq!(shown["status"], model.stands(id), "{p:?}: {shown}");
+    let (pays, rate, _) = p.funding;
+    if pays == p.currency {
         assert_eq!(shown["funding"], Value::Null);
         return;
     }
-    let [promised, captured] = p.legs();
+    let [promised, captured] = [Capturable, Refundable].map(|part| cost(p.funding, since(part)));
     let legs = ["held", "captured", "refunded"].map(|name| integer(&shown["funding"][name]));
-    assert_eq!(legs, [promised - captured, captured, p.back_refunded], "{p:?}: {shown}");
+    assert_eq!(legs, [promised - captured, captured, p.back[None]], "{p:?}: {shown}");
     assert_eq!(
         (&shown["funding"]["currency"], &shown["funding"]["rate"]),
         (&json!(pays), &json!(written(rate)))
@@ -633,11 +624,7 @@ fn compare_payment(p: &Payment, shown: &Value) {
 }
 
 fn compare_dispute(model: &Model, id: u8, shown: &Value) {
-    let dispute = &model.disputes[&id];
-    assert_eq!(
-        (&shown["status"], &shown["reopened"]),
-        (&json!(dispute.status), &json!(dispute.reopened)),
-        "{shown}"
-    );
-    assert_eq!(integer(&shown["amount"]["amount"]), dispute.amount);
+    let ((_, amount, _, reopened), status) = (model.disputes[&id], model.status[&Thing::Dispute(id)]);
+    assert_eq!((&shown["status"], &shown["reopened"]), (&json!(status), &json!(reopened)), "{shown}");
+    assert_eq!(integer(&shown["amount"]["amount"]), amount);
 }

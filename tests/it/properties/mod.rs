@@ -16,9 +16,8 @@ use std::sync::atomic::Ordering;
 
 use case::{Case, Service};
 use model::Model;
-use model::payment::Payment;
 use model::plan::{any_step, any_wait, deadlines, due, is_new, to_a_deadline};
-use model::words::{Act, DAY, Ruling, Step};
+use model::words::{Act, DAY, Step, Thing};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
@@ -120,19 +119,15 @@ fn writable(mut step: Step, more: i128) -> Step {
 /// have one; a dispute is found by its id alone; what is due is the scheduler's.
 fn can_be_done(model: &Model, now: i128, deed: &Deed) -> bool {
     let is_there = |merchant| model.merchants.contains_key(&merchant);
-    let is_of = |id, payment| model.disputes.get(&id).is_none_or(|dispute| dispute.payment == payment);
+    let is_of = |id, payment| model.disputes.get(&id).is_none_or(|(its_payment, ..)| *its_payment == payment);
     match *deed {
         // Captures of the same day are not due yet, though a request may settle them.
         Deed::Schedule => now.div_euclid(DAY) > model.now.div_euclid(DAY),
         Deed::AskAgain(_) => true,
-        Deed::Ask(
-            Step::Act { act: Act::Warn | Act::Expire, .. }
-            | Step::Rule { ruling: Ruling::LoseUnanswered, .. },
-        ) => false,
-        Deed::Ask(Step::Rule { id, payment, ruling: Ruling::Evidence(merchant) }) => {
-            is_there(merchant) && is_of(id, payment)
+        Deed::Ask(Step::Act { act: Act::Warn | Act::Expire | Act::LoseUnanswered(_), .. }) => false,
+        Deed::Ask(Step::Act { id, act, .. }) if act.dispute().is_some_and(|dispute| !is_of(dispute, id)) => {
+            false
         }
-        Deed::Ask(Step::Rule { id, payment, .. }) => is_of(id, payment),
         Deed::Ask(
             Step::Pay { merchant, .. }
             | Step::Act { by: Some(merchant), .. }
@@ -140,7 +135,7 @@ fn can_be_done(model: &Model, now: i128, deed: &Deed) -> bool {
         ) if !is_there(merchant) => false,
         // Events of the scheduler are named by no answer; of a payment the last is.
         Deed::Ask(Step::RequestCorrection { nth, .. })
-            if model.past.get(&nth).is_some_and(|(_, step, _)| is_scheduled(step)) =>
+            if model.past.get(&nth).is_some_and(|(_, step, ..)| is_scheduled(step)) =>
         {
             false
         }
@@ -152,8 +147,7 @@ fn can_be_done(model: &Model, now: i128, deed: &Deed) -> bool {
 /// Tells whether the scheduler may have done it.
 fn is_scheduled(step: &Step) -> bool {
     match step {
-        Step::Act { act, .. } => matches!(act, Act::Warn | Act::Expire),
-        Step::Rule { ruling, .. } => *ruling == Ruling::LoseUnanswered,
+        Step::Act { act, .. } => matches!(act, Act::Warn | Act::Expire | Act::LoseUnanswered(_)),
         Step::Settle { .. } => true,
         _ => false,
     }
@@ -212,8 +206,8 @@ fn cases_reach_every_outcome_of_a_request() {
         for act in acts {
             model = OverHttp::apply(model, &act);
             reached.insert(model.outcome);
-            reached.extend(model.payments.values().map(Payment::status));
-            reached.extend(model.disputes.values().map(|dispute| dispute.status));
+            reached.extend(model.payments.keys().map(|id| model.stands(*id)));
+            reached.extend(model.disputes.keys().map(|id| model.status[&Thing::Dispute(*id)]));
         }
     }
     assert_eq!(reached.iter().filter(|outcome| outcome.contains('.')).count(), EVENTS, "{reached:?}");
