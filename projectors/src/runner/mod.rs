@@ -7,8 +7,8 @@
 //! Any number of processes may run. Each checkpoint moves only from where it is known to stand, so no two
 //! can apply the same events; whoever moved it last goes on, and the others look on until it stands still.
 //!
-//! Generations that stand at one checkpoint share a chunk and a transaction. Where the log is far ahead they
-//! share the chunk only, and the next one is read meanwhile. One that fails leaves them and runs alone, in
+//! Generations that stand at one checkpoint share a chunk and a transaction; two of them, side by side, if the chunk
+//! is not small. Where the log is far ahead they share the chunk only, and the next one is read meanwhile. One that fails leaves them and runs alone, in
 //! halves, until the events at fault are named and parked; once it stands where the others do, it is one of
 //! them again.
 //!
