@@ -176,7 +176,8 @@ fn next<T>(map: &BTreeMap<u8, T>) -> u8 {
 
 /// All things of a kind, and where they stand.
 pub fn all(model: &Model, kind: impl Fn(u8) -> Thing) -> BTreeMap<u8, &'static str> {
-    (0..=u8::MAX).filter_map(|id| Some((id, *model.status.get(&kind(id))?))).collect()
+    let things = model.status.range(kind(0)..=kind(u8::MAX));
+    things.map(|(thing, status)| (thing.number(), *status)).collect()
 }
 
 /// All that have a flag, or might.

@@ -259,6 +259,16 @@ pub enum Act {
     Reopen(u8),
 }
 
+impl Thing {
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Client(id) | Self::Card(id) | Self::Merchant(id) | Self::Key(id) => id,
+            Self::Payment(id) | Self::Warning(id) | Self::Dispute(id) => id,
+            Self::Payout(id) | Self::Correction(id) => id,
+        }
+    }
+}
+
 impl Account {
     /// The client or merchant that has it, if it is not the house's.
     pub fn owner(self) -> Option<Thing> {
