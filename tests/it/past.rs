@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use event_store::entropy;
+use event_store::reader::{LogReader, Sought};
+use ledger_core::Timestamp;
 use ledger_tests::TestLedger;
 use ledger_tests::people::{Client, Merchant};
 use serde_json::{Value, json};
@@ -171,5 +173,33 @@ async fn who_asks_with_others_is_told_the_same_as_alone() {
         unknown += usize::from(told.status == 404);
     }
     assert!((1..120).contains(&unknown), "some ask for nobody: {unknown}");
+    ledger.finish().await;
+}
+
+/// Where a moment was found may be another place since the log was restored to an older copy.
+#[tokio::test]
+async fn where_a_moment_is_thought_to_be_does_not_change_where_it_is() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let clients = [ledger.client(20_000, "EUR").await];
+    live(&ledger, &shop, &clients, 40).await;
+    let log = log(&ledger).await;
+    let moments: Vec<Timestamp> =
+        log.iter().map(|event| event["recorded_at"].as_str().unwrap().parse().unwrap()).collect();
+    let reader = LogReader::new(ledger.owner.clone());
+    let mut sought = Vec::new();
+    let mut expected = Vec::new();
+    for _ in 0..500 {
+        let moment = moments[below(moments.len())].plus_micros(below(3) as i64 - 1);
+        let (from, before) = (below(log.len() + 2) as u64, below(log.len() + 2) as u64);
+        sought.push(Sought { moment, from, before });
+        expected.push(moments.iter().filter(|other| **other <= moment).count() as u64);
+    }
+    let found = reader.places_of(&sought).await.unwrap();
+    assert_eq!(found.iter().map(|place| place.position).collect::<Vec<_>>(), expected);
+    let last = moments.last().unwrap();
+    for (place, Sought { moment, .. }) in found.iter().zip(&sought) {
+        assert_eq!(place.is_past, moment < last, "{moment}");
+    }
     ledger.finish().await;
 }
