@@ -50,9 +50,10 @@ impl<Q: Clone, A> Together<Q, A> {
             let (questions, answers): (Vec<Q>, Vec<_>) =
                 std::mem::take(&mut *self.lock()).into_iter().unzip();
             if !questions.is_empty() {
-                let asked = ask_all(questions).await;
+                // Told before the next one's turn, whose answer may be among these.
+                let told = tell(ask_all(questions).await, answers);
                 drop(turn);
-                tell(asked, answers)?;
+                told?;
             }
             if let Ok(answer) = told.try_recv() {
                 return answer;
@@ -71,6 +72,9 @@ fn tell<A>(
     answers: Vec<oneshot::Sender<Result<A, ApiError>>>,
 ) -> Result<(), ApiError> {
     match asked {
+        Ok(told) if told.len() != answers.len() => {
+            Err(ApiError::internal("there are not as many answers as questions"))
+        }
         Ok(told) => {
             for (answer, told) in answers.into_iter().zip(told) {
                 // Who is gone needs no answer.
@@ -145,14 +149,18 @@ mod tests {
     #[tokio::test]
     async fn whoever_asks_for_all_may_go_away() {
         let doubling = Doubling::held();
-        let gone = tokio::time::timeout(Duration::from_millis(20), doubling.ask(1));
+        // The first asks alone; the second then asks for the third too, and goes away while it waits.
+        let gone = tokio::time::timeout(Duration::from_millis(60), doubling.ask(2));
         let release = async {
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            doubling.let_go(2);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            doubling.let_go(1);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            doubling.let_go(1);
         };
-        let (gone, second, third, ()) = tokio::join!(gone, doubling.ask(2), doubling.ask(3), release);
+        let (first, gone, third, ()) = tokio::join!(doubling.ask(1), gone, doubling.ask(3), release);
         assert!(gone.is_err());
-        assert_eq!([second.unwrap(), third.unwrap()], [4, 6]);
+        assert_eq!([first.unwrap(), third.unwrap()], [2, 6]);
+        assert_eq!(doubling.asked.load(Ordering::SeqCst), 3, "the third had to ask again");
     }
 
     #[tokio::test]
