@@ -267,7 +267,7 @@ impl LogReader {
              )
              SELECT low, clock_timestamp(),
                     coalesce((SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1) > moment, false)
-             FROM search WHERE low = high ORDER BY nth",
+             FROM search WHERE low >= high ORDER BY nth",
         )
         .bind(sought.iter().map(|sought| sought.moment.get()).collect::<Vec<_>>())
         .bind(sought.iter().map(|sought| sought.from.cast_signed()).collect::<Vec<_>>())

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use api_kit::problem::ApiError;
 use api_kit::together::Together;
+use event_store::error::{READ_LIMIT, StoreError};
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 
 use crate::accounts::Accounts;
@@ -41,8 +42,12 @@ pub(crate) struct Told {
     balances: Option<ByCurrency>,
 }
 
-/// Those who ask for balances of one kind of owner.
-pub(crate) type Asking = Together<Question, Told>;
+/// Those who ask for balances of one kind of owner. Who asks for the past, which may take longer, holds up nobody else.
+#[derive(Default)]
+pub(crate) struct Asking {
+    now: Together<Question, Told>,
+    past: Together<Question, Told>,
+}
 
 /// Balances, now or at a past moment.
 #[derive(Serialize, ToSchema)]
@@ -79,7 +84,8 @@ impl QueryApi {
     ) -> Result<(u64, ByCurrency), ApiError> {
         let question = Question { owner, position: past.map_or(NOW, |past| past.position) };
         let wanted = wanted.max(past.map_or(0, |past| past.position));
-        let ask = || asking.ask(question.clone(), |all| self.ask_for_all(accounts, all));
+        let together = if past.is_some() { &asking.past } else { &asking.now };
+        let ask = || together.ask(question.clone(), |all| self.ask_for_all(accounts, all));
         let mut told = ask().await?;
         if told.reflects < wanted {
             self.models.reach(accounts.model, wanted).await;
@@ -94,22 +100,25 @@ impl QueryApi {
         Ok((told.reflects, told.balances.ok_or(ApiError::NotFound)?))
     }
 
+    /// Answers questions from one snapshot, within the time that a read may take.
     async fn ask_for_all(
         &self,
         accounts: &'static Accounts,
         questions: Vec<Question>,
     ) -> Result<Vec<Told>, ApiError> {
-        let owners: Vec<&str> = questions.iter().map(|question| question.owner.as_str()).collect();
-        let mut snapshot = self.models.snapshot(accounts.model, &owners).await?;
-        // Found by the same indexes whatever it is about: not planned anew each time.
-        snapshot.transaction.execute("SET LOCAL plan_cache_mode = force_generic_plan").await?;
-        let balances = accounts.balances(&mut snapshot, &questions).await?;
-        let told = |(question, balances): (&Question, Option<ByCurrency>)| Told {
-            reflects: snapshot.position,
-            is_parked: snapshot.parked.contains(&question.owner),
-            balances,
+        let answers = async {
+            let owners: Vec<&str> = questions.iter().map(|question| question.owner.as_str()).collect();
+            let mut snapshot = self.models.planned_snapshot(accounts.model, &owners).await?;
+            let balances = accounts.balances(&mut snapshot, &questions).await?;
+            let told = |(question, balances): (&Question, Option<ByCurrency>)| Told {
+                reflects: snapshot.position,
+                is_parked: snapshot.parked.contains(&question.owner),
+                balances,
+            };
+            Ok(questions.iter().zip(balances).map(told).collect())
         };
-        Ok(questions.iter().zip(balances).map(told).collect())
+        let timeout = |_| ApiError::from(StoreError::Timeout(READ_LIMIT));
+        tokio::time::timeout(READ_LIMIT, answers).await.map_err(timeout)?
     }
 }
 

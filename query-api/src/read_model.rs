@@ -96,7 +96,19 @@ impl ReadModels {
     ///
     /// 503 if there is none that this version can read: a projector of this version is yet to start.
     pub(crate) async fn snapshot(&self, model: Model, keys: &[&str]) -> Result<Snapshot, ApiError> {
-        let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        self.open("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", model, keys).await
+    }
+
+    /// Opens a snapshot for what is found by the same indexes whatever it is about: statements are not planned anew
+    /// each time, and a plan that was made for small tables must not go on reading all of them while they grow.
+    pub(crate) async fn planned_snapshot(&self, model: Model, keys: &[&str]) -> Result<Snapshot, ApiError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+                     SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
+        self.open(begin, model, keys).await
+    }
+
+    async fn open(&self, begin: &'static str, model: Model, keys: &[&str]) -> Result<Snapshot, ApiError> {
+        let mut transaction = self.pool.begin_with(begin).await?;
         let Some(live) = model.tables().enter(&mut transaction, keys).await? else {
             return Err(ApiError::StoreUnavailable(Some("the read model was never made".into())));
         };

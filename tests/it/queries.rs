@@ -145,6 +145,42 @@ async fn whom_an_event_concerns_is_told() {
     ledger.finish().await;
 }
 
+/// A page may end between the client and the merchant of one event.
+#[tokio::test]
+async fn notifications_are_told_once_however_small_the_pages() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let ada = ledger.client(5_000, "EUR").await;
+    for _ in 0..3 {
+        ledger.pay(&shop, &ada, 100, "automatic").await.expect(201);
+    }
+    ledger.caught_up().await.unwrap();
+    let own = format!("recipient={}&", shop.id);
+    let everything =
+        rows(&ledger.get(&ledger.operator, "/v1/notifications?limit=200").await.expect(200).body).clone();
+    let of_shop = |row: &&Value| row["recipient"] == shop.id.as_str();
+    assert_eq!((everything.len(), everything.iter().filter(of_shop).count()), (16, 7));
+    for (of, after, size) in
+        [("", "", 1), ("", "", 2), ("", "after=0&", 1), (&own, "", 1), (&own, "after=0&", 3)]
+    {
+        let mut expected: Vec<Value> =
+            everything.iter().filter(|row| of.is_empty() || of_shop(row)).cloned().collect();
+        if !after.is_empty() {
+            expected.reverse();
+        }
+        let (mut told, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/notifications?{of}{after}limit={size}{cursor}");
+            let page = ledger.get(&ledger.operator, &path).await.expect(200).body;
+            told.extend(rows(&page).iter().cloned());
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(told, expected, "{of}{after}{size}");
+    }
+    ledger.finish().await;
+}
+
 #[tokio::test]
 async fn the_log_is_lines_that_anyone_can_hash() {
     let ledger = TestLedger::start().await.unwrap();
