@@ -41,8 +41,8 @@ pub(super) enum ParkedBy {
     Column(usize),
     /// In the first of two columns, or in the second where that is NULL.
     FirstOf(usize, usize),
-    /// In either of two columns.
-    EitherOf(usize, usize),
+    /// In two columns: who is parked is parked with the other one, so a row is missing only if both are.
+    BothOf(usize, usize),
     /// One key parks all rows.
     Key(&'static str),
 }
@@ -155,7 +155,10 @@ impl Table {
         match self.shape.parked_by {
             ParkedBy::Column(at) => is_parked(cells[at].as_deref()),
             ParkedBy::FirstOf(at, other) => is_parked(cells[at].as_deref().or(cells[other].as_deref())),
-            ParkedBy::EitherOf(at, other) => [at, other].iter().any(|at| is_parked(cells[*at].as_deref())),
+            ParkedBy::BothOf(at, other) => {
+                let mut keys = [at, other].into_iter().filter_map(|at| cells[at].as_deref());
+                keys.all(|key| is_parked(Some(key)))
+            }
             ParkedBy::Key(key) => is_parked(Some(key)),
         }
     }

@@ -53,7 +53,7 @@ static SHAPES: [Shape; 1] = [Shape {
         ("created_at", Kind::Moment),
     ],
     key: 1,
-    parked_by: ParkedBy::EitherOf(2, 3),
+    parked_by: ParkedBy::BothOf(2, 3),
 }];
 
 /// The model.
