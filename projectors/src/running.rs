@@ -44,7 +44,7 @@ pub(crate) struct Running<'a> {
     pub(crate) behind_since: Option<Instant>,
     /// How many events its next transaction takes at most.
     pub(crate) limit: u32,
-    /// How long its rows took in the last transaction that it shared.
+    /// How long its rows took to fold in last.
     pub(crate) took: Duration,
     pause: Pause,
     /// Until when it pauses.

@@ -12,7 +12,7 @@ use event_store::reader::Checkpoint;
 use metrics::{counter, histogram};
 
 use super::ahead::Ahead;
-use super::{Members, NEAR_EVENTS, Runner, has_code};
+use super::{Group, Members, NEAR_EVENTS, Runner, has_code};
 use crate::checkpoint;
 use crate::chunk::{self, Chunk, ChunkError, Source};
 use crate::generation::Generation;
@@ -33,18 +33,19 @@ const HALVED_FROM: usize = 50;
 const LOCK_TIMEOUT: &str = "55P03";
 
 impl Runner {
-    /// Folds the next chunk into a group at one checkpoint; tells whether it went on, or might at once.
+    /// Folds the next chunk into a group; tells whether it went on, or might at once.
     pub(super) async fn advance(
         &self,
-        group: Members<'_, '_>,
-        source: Source,
+        group: Group<'_, '_>,
         inbox: &mut Inbox,
         ahead: &mut Ahead,
         head: u64,
     ) -> bool {
-        let Some((from, limit)) = start_of(&group) else { return false };
+        let Group { from, source, limit, until, members: group } = group;
         let start = Start { from, limit, alone: group.len() == 1 };
-        let next = self.next(from, limit, source, inbox, ahead, head);
+        let between = until.map_or(u64::MAX, |until| until.saturating_sub(from.position));
+        let upto = u32::try_from(between).map_or(limit, |between| limit.min(between));
+        let next = self.next(from, upto, source, inbox, ahead, head);
         let next = tokio::time::timeout(TRANSACTION_LIMIT, next).await;
         let chunk = match next.map_err(|_| Failure::TimedOut).and_then(|next| Ok(next?)) {
             Ok(chunk) => chunk,
@@ -318,12 +319,6 @@ impl From<ChunkError> for Failure {
     }
 }
 
-/// Returns where a group stands, and how many events it may take.
-fn start_of(group: &[&mut Running<'_>]) -> Option<(Checkpoint, u32)> {
-    let from = group.first()?.checkpoint?;
-    Some((from, group.iter().map(|one| one.limit).min()?))
-}
-
 /// Returns how many events may be read behind a checkpoint: no further than to what the broker has brought.
 fn reach(inbox: &Inbox, from: Checkpoint, limit: u32) -> u32 {
     let hole = inbox.next_beyond(from).map_or(u64::MAX, |next| next - 1 - from.position);
@@ -339,15 +334,16 @@ fn by_name<'r, 'a>(group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
     parts.into_values().collect()
 }
 
-/// Parts a group in two that take about as long as each other, if each takes as long as it took last.
-fn halves<'r, 'a>(mut group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
-    group.sort_by_key(|one| Reverse(one.took));
-    let mut parts: [(Duration, Members<'r, 'a>); 2] = Default::default();
-    for one in group {
-        let [first, second] = &mut parts;
-        let (takes, part) = if first.0 <= second.0 { first } else { second };
-        *takes += one.took;
-        part.push(one);
+/// Parts a group in two that take about as long as each other, if each read model takes as long as it took last.
+fn halves<'r, 'a>(group: Members<'r, 'a>) -> Vec<Members<'r, 'a>> {
+    let takes = |part: &Members<'_, '_>| part.iter().map(|one| one.took).sum::<Duration>();
+    let mut models = by_name(group);
+    models.sort_by_key(|model| Reverse(takes(model)));
+    let mut halves: [Members<'r, 'a>; 2] = Default::default();
+    for model in models {
+        let [first, second] = &mut halves;
+        let lighter = if takes(first) <= takes(second) { first } else { second };
+        lighter.extend(model);
     }
-    parts.into_iter().map(|(_, part)| part).filter(|part| !part.is_empty()).collect()
+    halves.into_iter().filter(|half| !half.is_empty()).collect()
 }

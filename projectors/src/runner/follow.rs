@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::ahead::Ahead;
 use super::refresh::Refreshing;
-use super::{Members, PATIENCE, Runner, queue};
+use super::{Group, PATIENCE, Runner, queue};
 use crate::chunk::Source;
 use crate::generation::Generation;
 use crate::inbox::Inbox;
@@ -42,8 +42,8 @@ impl Runner {
             self.take_up_completed(&mut running).await;
             let head = self.look_at_head(&mut running, &mut inbox).await;
             let mut progress = false;
-            for (source, group) in self.groups(&mut running, &inbox) {
-                progress |= self.advance(group, source, &mut inbox, &mut ahead, head).await;
+            for group in self.groups(&mut running, &inbox) {
+                progress |= self.advance(group, &mut inbox, &mut ahead, head).await;
             }
             settle(&running, &mut inbox);
             if !progress {
@@ -91,20 +91,17 @@ impl Runner {
 
     /// Puts generations together that stand at one checkpoint and have events to apply, or may have; those
     /// furthest behind come first.
-    fn groups<'r, 'a>(
-        &self,
-        running: &'r mut [Running<'a>],
-        inbox: &Inbox,
-    ) -> Vec<(Source, Members<'r, 'a>)> {
-        let mut groups: BTreeMap<(Checkpoint, Option<Generation>), (Source, Members<'r, 'a>)> =
-            BTreeMap::new();
+    fn groups<'r, 'a>(&self, running: &'r mut [Running<'a>], inbox: &Inbox) -> Vec<Group<'r, 'a>> {
+        let mut groups: BTreeMap<(Checkpoint, Option<Generation>), Group<'r, 'a>> = BTreeMap::new();
         for one in running {
-            let Some(at) = one.ready() else { continue };
-            let Some(source) = self.source(one, at, inbox) else { continue };
-            let alone = one.alone.then_some(one.generation);
-            groups.entry((at, alone)).or_insert_with(|| (source, Vec::new())).1.push(one);
+            let Some(from) = one.ready() else { continue };
+            let Some(source) = self.source(one, from, inbox) else { continue };
+            let apart = one.alone.then_some(one.generation);
+            let group = groups.entry((from, apart)).or_insert_with(|| Group::new(from, source));
+            group.limit = group.limit.min(one.limit);
+            group.members.push(one);
         }
-        groups.into_values().collect()
+        meeting(groups)
     }
 
     /// Says where a generation's next events come from; `None` if it waits for the broker or another
@@ -126,6 +123,22 @@ impl Runner {
             None
         }
     }
+}
+
+/// Lets groups meet: none goes further than to where the next one stands, which waits if that is one step away.
+/// Otherwise two that have parted would stay so for as long as the log grows. Nobody waits for one that runs alone.
+fn meeting<'r, 'a>(groups: BTreeMap<(Checkpoint, Option<Generation>), Group<'r, 'a>>) -> Vec<Group<'r, 'a>> {
+    let places: Vec<(u64, u64, bool)> = groups
+        .iter()
+        .map(|((from, apart), group)| (from.position, u64::from(group.limit), apart.is_some()))
+        .collect();
+    let meet = |mut group: Group<'r, 'a>| {
+        let at = group.from.position;
+        let is_near = |(place, limit, alone): &(u64, u64, bool)| *place < at && !alone && place + limit >= at;
+        group.until = places.iter().map(|(place, ..)| *place).find(|place| *place > at);
+        (!places.iter().any(is_near)).then_some(group)
+    };
+    groups.into_values().filter_map(meet).collect()
 }
 
 /// Lets go of what is committed, and of nothing else.

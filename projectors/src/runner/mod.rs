@@ -31,12 +31,13 @@ use std::time::Duration;
 
 use event_store::broker::{Broker, queue_name};
 use event_store::error::is_transient;
-use event_store::reader::LogReader;
+use event_store::reader::{Checkpoint, LogReader};
 use ledger_core::personal::SecretKey;
 use sqlx::PgPool;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::chunk::Source;
 use crate::generation::{self, Generation};
 use crate::health::{Health, Stopped};
 use crate::personal::Vault;
@@ -144,6 +145,24 @@ pub(crate) async fn is_long(log: &LogReader) -> bool {
 
 /// Generations that go on together.
 type Members<'r, 'a> = Vec<&'r mut Running<'a>>;
+
+/// Generations at one checkpoint, and what they do next.
+struct Group<'r, 'a> {
+    from: Checkpoint,
+    /// Where the next events come from.
+    source: Source,
+    /// How many of them may be taken.
+    limit: u32,
+    /// Where the next group stands, which is not passed.
+    until: Option<u64>,
+    members: Members<'r, 'a>,
+}
+
+impl Group<'_, '_> {
+    const fn new(from: Checkpoint, source: Source) -> Self {
+        Self { from, source, limit: u32::MAX, until: None, members: Vec::new() }
+    }
+}
 
 fn queue(Generation { name, number }: Generation) -> String {
     queue_name(name, number)
