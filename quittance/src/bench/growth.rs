@@ -50,8 +50,8 @@ struct Size {
     balances: Latencies,
     /// Of the whole process of the private system: command API, projectors and query API.
     resident_bytes: Option<u64>,
-    /// By how much the whole database has grown, read models too, for each payment that was filled in.
-    disk_bytes_per_payment: f64,
+    /// By how much the whole database has grown, read models too, for each payment that was filled in, if any was.
+    disk_bytes_per_payment: Option<f64>,
 }
 
 /// Grows a log to so many events, and measures at each power of ten on the way.
@@ -73,9 +73,9 @@ pub(super) async fn grow(target: &Target, events: u64, load: &LoadOptions) -> an
         let before = disk_bytes(target).await?;
         let filled = fill(target, &shop, size).await?;
         target.caught_up(CATCH_UP_LIMIT).await?;
-        let disk_bytes_per_payment = (disk_bytes(target).await? - before) / f64::from(u32::try_from(filled)?);
-        let grown = (accounts, disk_bytes_per_payment);
-        let measured = measure(target, &payments, grown, load).await?;
+        let grown = disk_bytes(target).await? - before;
+        let disk_bytes_per_payment = (filled > 0).then_some(grown / f64::from(u32::try_from(filled)?));
+        let measured = Size { accounts, disk_bytes_per_payment, ..measure(target, &payments, load).await? };
         // The largest size takes long: what is known before is not lost with it.
         tracing::info!(measured = serde_json::to_string(&measured)?, "a size is measured");
         sizes.push(measured);
@@ -87,12 +87,8 @@ pub(super) async fn grow(target: &Target, events: u64, load: &LoadOptions) -> an
     }
 }
 
-async fn measure(
-    target: &Target,
-    payments: &Arc<Payments>,
-    (accounts, disk_bytes_per_payment): (u64, f64),
-    load: &LoadOptions,
-) -> anyhow::Result<Size> {
+/// Measures a size as it stands; how it came about is the caller's to say.
+async fn measure(target: &Target, payments: &Arc<Payments>, load: &LoadOptions) -> anyhow::Result<Size> {
     let events = target.head().await?;
     let url = &target.credentials.command_url;
     let work = Work { what: "payments", url, traffic: Arc::clone(payments), held_back: false };
@@ -108,13 +104,13 @@ async fn measure(
     let append = service.append_seconds.as_ref().zip(service.batch_commands.as_ref());
     Ok(Size {
         events,
-        accounts,
+        accounts: 0,
         payments_per_second: paid.steps_per_second,
         append_micros: append.map(|(append, commands)| append.mean * 1e6 / commands.mean),
         payment: paid.latency.into_values().next().context("nobody has paid")?,
         balances,
         resident_bytes: target.resident_bytes(),
-        disk_bytes_per_payment,
+        disk_bytes_per_payment: None,
     })
 }
 
@@ -149,16 +145,16 @@ impl fmt::Display for Growth {
         for size in &self.sizes {
             let append = size.append_micros.map_or("-".to_owned(), |append| format!("{append:.0} µs"));
             let memory = size.resident_bytes.map_or("-".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+            let disk = size.disk_bytes_per_payment.map_or("-".to_owned(), |bytes| format!("{bytes:.0} B"));
             let p99 = |latencies: &Latencies| format!("{:.2} ms", millis(latencies.permille(990)));
             write!(
                 f,
-                "\n{:>11} {:>9} {:>11.1} {append:>15} {:>12} {:>14} {memory:>10} {:>10.0} B",
+                "\n{:>11} {:>9} {:>11.1} {append:>15} {:>12} {:>14} {memory:>10} {disk:>12}",
                 size.events,
                 size.accounts,
                 size.payments_per_second,
                 p99(&size.payment),
                 p99(&size.balances),
-                size.disk_bytes_per_payment,
             )?;
         }
         if let Some(ratio) = self.append_ratio {
