@@ -100,17 +100,16 @@ mod tests {
 
     use super::*;
 
-    /// A database that doubles numbers, once it is let.
-    #[derive(Default)]
+    /// A database that doubles numbers, one question for each time that it is let.
     struct Doubling {
         together: Together<u32, u32>,
         asked: AtomicUsize,
-        let_go: Option<Semaphore>,
+        let_go: Semaphore,
     }
 
     impl Doubling {
         fn held() -> Self {
-            Self { let_go: Some(Semaphore::new(0)), ..Self::default() }
+            Self { together: Together::default(), asked: AtomicUsize::new(0), let_go: Semaphore::new(0) }
         }
 
         async fn ask(&self, number: u32) -> Result<u32, ApiError> {
@@ -119,29 +118,25 @@ mod tests {
 
         async fn double(&self, numbers: Vec<u32>) -> Result<Vec<u32>, ApiError> {
             self.asked.fetch_add(1, Ordering::SeqCst);
-            if let Some(let_go) = &self.let_go {
-                let_go.acquire().await.unwrap().forget();
-            }
+            self.let_go.acquire().await.unwrap().forget();
             if numbers.contains(&13) {
                 return Err(ApiError::internal("thirteen"));
             }
             Ok(numbers.iter().map(|number| number * 2).collect())
         }
 
-        fn let_go(&self, questions: usize) {
-            self.let_go.as_ref().unwrap().add_permits(questions);
+        /// Lets it answer so many questions, once all who ask have asked.
+        async fn let_go(&self, questions: usize) {
+            tokio::task::yield_now().await;
+            self.let_go.add_permits(questions);
         }
     }
 
     #[tokio::test]
     async fn those_who_come_meanwhile_share_the_next_question() {
         let doubling = Doubling::held();
-        let release = async {
-            tokio::task::yield_now().await;
-            doubling.let_go(2);
-        };
         let (first, second, third, ()) =
-            tokio::join!(doubling.ask(1), doubling.ask(2), doubling.ask(3), release);
+            tokio::join!(doubling.ask(1), doubling.ask(2), doubling.ask(3), doubling.let_go(2));
         assert_eq!([first.unwrap(), second.unwrap(), third.unwrap()], [2, 4, 6]);
         assert_eq!(doubling.asked.load(Ordering::SeqCst), 2, "the first alone, then the others");
     }
@@ -153,9 +148,9 @@ mod tests {
         let gone = tokio::time::timeout(Duration::from_millis(60), doubling.ask(2));
         let release = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            doubling.let_go(1);
+            doubling.let_go(1).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
-            doubling.let_go(1);
+            doubling.let_go(1).await;
         };
         let (first, gone, third, ()) = tokio::join!(doubling.ask(1), gone, doubling.ask(3), release);
         assert!(gone.is_err());
@@ -166,12 +161,8 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_everybodys_and_its_cause_is_told_once() {
         let doubling = Doubling::held();
-        let release = async {
-            tokio::task::yield_now().await;
-            doubling.let_go(3);
-        };
         let (first, second, third, ()) =
-            tokio::join!(doubling.ask(1), doubling.ask(2), doubling.ask(13), release);
+            tokio::join!(doubling.ask(1), doubling.ask(2), doubling.ask(13), doubling.let_go(3));
         assert_eq!(first.unwrap(), 2);
         let codes = [second.unwrap_err().code(), third.unwrap_err().code()];
         assert!(codes.contains(&"internal_error") && codes.contains(&"store_unavailable"), "{codes:?}");
