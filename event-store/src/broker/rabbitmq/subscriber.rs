@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
@@ -18,18 +18,18 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::{BrokerError, RabbitBroker, bind, declare, within};
 use crate::broker::Delivery;
+use crate::entropy;
 use crate::pause::Pause;
 
 /// How long the deletion of a queue may take: the broker itself waits 5 s for one that has no leader.
 const DELETION_LIMIT: Duration = Duration::from_secs(10);
 /// How many messages of a queue may be out before the first is acknowledged.
 const PREFETCH: u16 = 32;
-/// How often in a row a queue may not answer, or be refused, before it is deleted and made anew: what was in
-/// it is a hole. After a crash a quorum queue may never find a leader again, and hangs whoever publishes to
-/// it; another one may have been declared with other arguments.
-const UNFIT_MAX: u32 = 2;
-/// The pause before that.
-const UNFIT_PAUSE: Duration = Duration::from_millis(500);
+/// How long a queue may not answer, or be refused, before it is deleted to be made anew: what was in it is a
+/// hole. After a crash a quorum queue may never find a leader again, and hangs whoever publishes to it; another
+/// one may have been declared with other arguments. It is far longer than a busy broker takes to begin a queue:
+/// until then it refuses whoever else declares it, and one that is deleted meanwhile may be broken for good.
+const UNFIT_MAX: Duration = Duration::from_secs(10);
 /// The first and the longest pause before a new connection. A queue that was deleted a moment ago may be
 /// broken for good by declaring it again at once.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
@@ -101,14 +101,16 @@ pub(super) async fn run(
 /// Consumes a queue, whatever happens to it.
 async fn consume_for_ever(broker: RabbitBroker, queue: String, deliver: mpsc::Sender<Delivery>) {
     let mut pause = Pause::new(PAUSES.0, PAUSES.1);
-    let mut unfit = 0;
+    // Several processes do not delete it at one time.
+    let unfit_max = UNFIT_MAX + Duration::from_millis(20) * entropy::bytes::<1>()[0].into();
+    let mut unfit_since: Option<Instant> = None;
     let mut told = String::new();
     loop {
-        let ended = match Consuming::begin(&broker, &queue, unfit >= UNFIT_MAX).await {
+        let ended = match Consuming::begin(&broker, &queue).await {
             Ok(consuming) => {
                 counter!("quittance_broker_subscriber_connections_total").increment(1);
                 tracing::info!(queue, "a queue is consumed");
-                unfit = 0;
+                unfit_since = None;
                 pause.reset();
                 told.clear();
                 consuming.run(&queue, &deliver).await
@@ -123,10 +125,17 @@ async fn consume_for_ever(broker: RabbitBroker, queue: String, deliver: mpsc::Se
             tracing::warn!(queue, error, "a queue can't be consumed; the log is read instead");
             told = reason;
         }
-        unfit = if matches!(ended, BrokerError::Unfit(_)) { unfit + 1 } else { 0 };
-        // A queue without a leader hangs the relay, too, until it is made anew.
-        let is_to_be_made_anew = (1..=UNFIT_MAX).contains(&unfit);
-        tokio::time::sleep(if is_to_be_made_anew { UNFIT_PAUSE } else { pause.longer() }).await;
+        let is_unfit = matches!(ended, BrokerError::Unfit(_));
+        unfit_since = unfit_since.filter(|_| is_unfit).or_else(|| is_unfit.then(Instant::now));
+        if unfit_since.is_some_and(|since| since.elapsed() >= unfit_max) {
+            tracing::warn!(queue, "a queue does not work, and is made anew");
+            counter!("quittance_broker_queues_made_anew_total").increment(1);
+            // What fails here is met again when the queue is declared.
+            let _ = delete_once(&broker, &queue).await;
+            unfit_since = None;
+            pause.reset();
+        }
+        tokio::time::sleep(pause.longer()).await;
     }
 }
 
@@ -141,13 +150,8 @@ struct Consuming {
 
 impl Consuming {
     /// Connects and begins.
-    async fn begin(broker: &RabbitBroker, queue: &str, anew: bool) -> Result<Self, BrokerError> {
+    async fn begin(broker: &RabbitBroker, queue: &str) -> Result<Self, BrokerError> {
         let connection = broker.connect("quittance projectors").await?;
-        if anew {
-            tracing::warn!(queue, "a queue does not work, and is made anew");
-            counter!("quittance_broker_queues_made_anew_total").increment(1);
-            delete_queue(&connection, queue).await?;
-        }
         let channel = within(connection.create_channel()).await?;
         let consumer = consume(&connection, &channel, queue).await.map_err(|error| {
             // The broker has just answered: it is this queue that does not, or that it refuses.
@@ -213,11 +217,7 @@ async fn delete(broker: RabbitBroker, queue: String) {
     let mut pause = Pause::new(PAUSES.0, PAUSES.1);
     let mut deletions = 0;
     while deletions < 2 {
-        let deleting = async {
-            let connection = broker.connect("quittance projectors").await?;
-            delete_queue(&connection, &queue).await
-        };
-        let rest = match deleting.await {
+        let rest = match delete_once(&broker, &queue).await {
             Ok(()) => {
                 deletions += 1;
                 BIND_EVERY
@@ -237,7 +237,8 @@ async fn delete(broker: RabbitBroker, queue: String) {
     }
 }
 
-async fn delete_queue(connection: &Connection, queue: &str) -> Result<(), BrokerError> {
+async fn delete_once(broker: &RabbitBroker, queue: &str) -> Result<(), BrokerError> {
+    let connection = broker.connect("quittance projectors").await?;
     let channel = within(connection.create_channel()).await?;
     let deleting = channel.queue_delete(ShortString::from(queue), QueueDeleteOptions::default());
     tokio::time::timeout(DELETION_LIMIT, deleting).await.map_err(|_| BrokerError::Timeout)??;
