@@ -12,22 +12,43 @@ async fn ask(ledger: &TestLedger, key: &str, path: &str) -> Answer {
     Answer::read(response).await.unwrap()
 }
 
+/// Makes `payment` choke on whatever has this reference.
+async fn poison(ledger: &TestLedger, reference: &str) {
+    let choke = format!(
+        "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'choked'; END $$;
+         CREATE TRIGGER choke BEFORE INSERT OR UPDATE ON payment_1.payments FOR EACH ROW
+             WHEN (NEW.reference = '{reference}') EXECUTE FUNCTION choke()"
+    );
+    ledger.owner.execute(sqlx::AssertSqlSafe(choke)).await.unwrap();
+}
+
+/// Takes the poison away, and waits until a payment that was parked is shown as it is.
+async fn cure(ledger: &TestLedger, key: &str, payment: &str) -> Answer {
+    ledger.owner.execute("DROP TRIGGER choke ON payment_1.payments").await.unwrap();
+    let path = format!("/v1/payments/{payment}");
+    let began = Instant::now();
+    while ask(ledger, key, &path).await.status == 503 {
+        assert!(began.elapsed() < Duration::from_secs(60), "the parked payment was not retried");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    ask(ledger, key, &path).await.expect(200)
+}
+
+/// Returns how many keys are parked in a read model.
+async fn parked(ledger: &TestLedger, model: &str) -> u64 {
+    let projections = ledger.get(&ledger.operator, "/v1/projections").await.expect(200);
+    let rows = projections.body["data"].as_array().unwrap();
+    rows.iter().find(|row| row["name"] == model).unwrap()["parked"].as_u64().unwrap()
+}
+
 #[tokio::test]
 async fn a_poisoned_payment_parks_alone_and_comes_right() {
     let ledger = TestLedger::start().await.unwrap();
     let shop = ledger.merchant(json!({})).await;
     let ada = ledger.client(100_000, "EUR").await;
     ledger.caught_up().await.unwrap();
-    ledger
-        .owner
-        .execute(
-            "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN RAISE EXCEPTION 'choked'; END $$;
-             CREATE TRIGGER choke BEFORE INSERT OR UPDATE ON payment_1.payments FOR EACH ROW
-                 WHEN (NEW.reference = 'poison') EXECUTE FUNCTION choke()",
-        )
-        .await
-        .unwrap();
+    poison(&ledger, "poison").await;
     let pay = |reference: &str| {
         json!({
             "amount": { "amount": 700, "currency": "EUR" }, "card": ada.card,
@@ -49,21 +70,45 @@ async fn a_poisoned_payment_parks_alone_and_comes_right() {
         let shown = ledger.get(&shop.key, &format!("/v1/payments/{id}")).await.expect(200);
         assert_eq!(shown.body["status"], "authorized");
     }
-    let projections = ledger.get(&ledger.operator, "/v1/projections").await.expect(200);
-    let rows = projections.body["data"].as_array().unwrap();
-    let parked = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["parked"].clone();
-    assert_eq!((parked("payment"), parked("client-account")), (json!(1), json!(0)));
+    assert_eq!((parked(&ledger, "payment").await, parked(&ledger, "client-account").await), (1, 0));
     let balances = ledger.get(&shop.key, &format!("/v1/merchants/{}/balances", shop.id)).await.expect(200);
     assert_eq!(balances.body["data"][0]["pending"], 700 - 35);
 
-    ledger.owner.execute("DROP TRIGGER choke ON payment_1.payments").await.unwrap();
-    let began = Instant::now();
-    while ask(&ledger, &shop.key, &path).await.status == 503 {
-        assert!(began.elapsed() < Duration::from_secs(60), "the parked payment was not retried");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let shown = ask(&ledger, &shop.key, &path).await.expect(200);
+    let shown = cure(&ledger, &shop.key, &poisoned).await;
     assert_eq!(shown.body["status"], "captured");
+    ledger.finish().await;
+}
+
+#[tokio::test]
+async fn a_poisoned_payment_among_many_parks_alone_too() {
+    let ledger = TestLedger::start().await.unwrap();
+    let shop = ledger.merchant(json!({})).await;
+    let ada = ledger.client(100_000, "EUR").await;
+    ledger.caught_up().await.unwrap();
+    poison(&ledger, "p77").await;
+    // Committed at once, these are so many events that read models fold them in two transactions side by side.
+    let pay = |n: usize| {
+        let body = json!({
+            "amount": { "amount": 100, "currency": "EUR" }, "card": ada.card,
+            "capture": "manual", "reference": format!("p{n}"),
+        });
+        json!({ "idempotency_key": format!("p{n}"), "path": "/v1/payments", "body": body })
+    };
+    let commands = json!({ "commands": (0..200).map(pay).collect::<Vec<_>>() });
+    let answer = ledger.post_once(&shop.key, "unused", "/v1/bulk", commands.to_string()).await.unwrap();
+    let outcomes = answer.expect(200).body["outcomes"].as_array().unwrap().clone();
+    let id = |n: usize| outcomes[n]["body"]["id"].as_str().unwrap();
+    ledger.caught_up().await.unwrap();
+
+    ask(&ledger, &shop.key, &format!("/v1/payments/{}", id(77))).await.expect_code(503, "projection_parked");
+    for n in [0, 76, 78, 199] {
+        let shown = ledger.get(&shop.key, &format!("/v1/payments/{}", id(n))).await.expect(200);
+        assert_eq!(shown.body["status"], "authorized");
+    }
+    assert_eq!((parked(&ledger, "payment").await, parked(&ledger, "client-account").await), (1, 0));
+    let shown = ledger.get(&ledger.operator, &format!("/v1/clients/{}/balances", ada.id)).await.expect(200);
+    assert_eq!(shown.body["data"][0]["held"], 200 * 100);
+    assert_eq!(cure(&ledger, &shop.key, id(77)).await.body["status"], "authorized");
     ledger.finish().await;
 }
 
