@@ -8,6 +8,7 @@ use ledger_core::Timestamp;
 use ledger_tests::TestLedger;
 use ledger_tests::people::{Client, Merchant};
 use serde_json::{Value, json};
+use sqlx::Executor;
 
 fn below(limit: usize) -> usize {
     usize::from(u16::from_be_bytes(entropy::bytes())) % limit
@@ -202,4 +203,39 @@ async fn where_a_moment_is_thought_to_be_does_not_change_where_it_is() {
         assert_eq!(place.is_past, moment < last, "{moment}");
     }
     ledger.finish().await;
+}
+
+/// What was told of a moment is told again only if the log still says so.
+#[tokio::test]
+async fn a_moment_that_was_asked_for_before_is_where_the_log_has_it_now() {
+    let ledger = TestLedger::start().await.unwrap();
+    let ada = ledger.client(1_000, "EUR").await;
+    for _ in 0..3 {
+        ledger.deposit(&ada.id, 100, "EUR").await.expect(200);
+    }
+    ledger.caught_up().await.unwrap();
+    let log = log(&ledger).await;
+    let second_last = &log[log.len() - 2];
+    let moment = second_last["recorded_at"].as_str().unwrap();
+    let path = format!("/v1/clients/{}/balances?as_of={moment}", ada.id);
+    for _ in 0..3 {
+        let answer = ledger.get(&ledger.operator, &path).await.expect(200);
+        assert_eq!(
+            (&answer.body["position"], shown(&answer.body, "available")),
+            (&second_last["position"], 1_200)
+        );
+    }
+    // As if another log had been put in the place of this one.
+    let later = "ALTER TABLE events DISABLE TRIGGER events_are_immutable;
+                 UPDATE events SET recorded_at = recorded_at + interval '1 ms'
+                 WHERE position > (SELECT max(position) - 2 FROM events)";
+    ledger.owner.execute(later).await.unwrap();
+    for _ in 0..3 {
+        let answer = ledger.get(&ledger.operator, &path).await.expect(200);
+        assert_eq!(
+            (answer.body["position"].as_i64().unwrap(), shown(&answer.body, "available")),
+            (log.len() as i64 - 2, 1_100)
+        );
+    }
+    ledger.abandon().await;
 }
