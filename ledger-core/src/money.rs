@@ -45,7 +45,10 @@ impl FromStr for Currency {
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
         match iso(code) {
-            Some((known, _)) if known.is_superseded().is_none() => code.to_owned().try_into(),
+            // VED stands beside VES in ISO 4217 (amendment 170), not in its place as the crate's table says.
+            Some((known, _)) if known.is_superseded().is_none() || code == "VES" => {
+                code.to_owned().try_into()
+            }
             _ => Err(UnsupportedCurrency),
         }
     }
@@ -128,16 +131,31 @@ mod tests {
 
     #[test]
     fn exponents_are_those_of_iso_4217() {
-        for (code, exponent) in
-            [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("MGA", 2), ("HUF", 2), ("ISK", 0)]
-        {
-            assert_eq!(code.parse::<Currency>().unwrap().exponent(), exponent, "{code}");
+        // ISO 4217, list one, as of 2026-01-01, but for what has no minor units.
+        let list = [
+            (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+            (
+                2,
+                "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE \
+                 CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD \
+                 HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK \
+                 MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD \
+                 RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH \
+                 USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG",
+            ),
+            (3, "BHD IQD JOD KWD LYD OMR TND"),
+            (4, "CLF UYW"),
+        ];
+        for (exponent, codes) in list {
+            for code in codes.split_whitespace() {
+                assert_eq!(code.parse().map(Currency::exponent), Ok(exponent), "{code}");
+            }
         }
     }
 
     #[test]
     fn refuses_what_has_no_minor_units_or_is_gone() {
-        for code in ["XAU", "XXX", "XTS", "HRK", "eur", "EURO", "E", "", "€1"] {
+        for code in ["XAU", "XXX", "XTS", "BGN", "HRK", "SLL", "ZWL", "eur", "EURO", "E", "", "€1"] {
             assert_eq!(code.parse::<Currency>(), Err(UnsupportedCurrency), "{code}");
         }
     }
