@@ -4,8 +4,11 @@
 //! subject and due time, and `decide` looks at the clock and the state again: so any number of schedulers
 //! may run, crash and come late, and each thing happens once. A late scheduler allows nothing: from the
 //! moment on that something is due, every other command is refused what the deadline forbids.
+//!
+//! What is refused (a lost dispute's money may have no room with its client) is tried again every hour, under a key of
+//! that hour: a refusal is an outcome that its key keeps.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use event_store::database;
@@ -30,7 +33,10 @@ use crate::service::CommandApi;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How many commands it has under way at once: a fraction of a batch, so that requests are not held up.
-const AT_ONCE: i64 = 100;
+const AT_ONCE: usize = 100;
+
+/// How long it leaves alone what was refused, in seconds.
+const REFUSED_PAUSE: i64 = 3_600;
 
 /// Connections to the read models.
 const CONNECTIONS: u32 = 1;
@@ -39,8 +45,19 @@ const CONNECTIONS: u32 = 1;
 pub struct Scheduler {
     read: PgPool,
     gateway: Gateway,
-    /// What was carried out, but still stands in the read model.
-    done: HashSet<Due>,
+    /// What was tried, but still stands in the read model.
+    tried: HashMap<Due, Tried>,
+}
+
+/// What became of something that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Tried {
+    /// It is done: the read model will know.
+    Done,
+    /// It was refused in this hour since 1970.
+    Refused(i64),
+    /// It was not decided.
+    Not,
 }
 
 /// Something that is due.
@@ -66,7 +83,7 @@ enum What {
 impl Scheduler {
     /// Makes a scheduler for a command API; connects to the read models when it first looks.
     pub fn new(read: PgConnectOptions, api: &CommandApi) -> Self {
-        Self { read: database::pool(read, CONNECTIONS), gateway: api.gateway(), done: HashSet::new() }
+        Self { read: database::pool(read, CONNECTIONS), gateway: api.gateway(), tried: HashMap::new() }
     }
 
     /// Runs until the token is cancelled.
@@ -81,16 +98,20 @@ impl Scheduler {
     /// Carries out all that is due.
     async fn look(&mut self) {
         loop {
+            let hour = self.gateway.clock.now().get().timestamp().div_euclid(REFUSED_PAUSE);
             match self.due().await {
                 Ok(due) => {
-                    self.done.retain(|done| due.contains(done));
-                    let open: Vec<Due> = due.iter().filter(|due| !self.done.contains(due)).cloned().collect();
-                    let carried_out = join_all(open.iter().map(|due| self.carry_out(due))).await;
-                    let done = open.into_iter().zip(carried_out).filter_map(|(due, ok)| ok.then_some(due));
-                    let before = self.done.len();
-                    self.done.extend(done);
-                    let went_on = self.done.len() > before;
-                    if !went_on || i64::try_from(due.len()).is_ok_and(|len| len < AT_ONCE) {
+                    self.tried.retain(|tried, _| due.contains(tried));
+                    let is_open = |due: &Due| match self.tried.get(due) {
+                        Some(Tried::Done) => false,
+                        Some(Tried::Refused(tried)) => *tried < hour,
+                        Some(Tried::Not) | None => true,
+                    };
+                    let open: Vec<Due> = due.into_iter().filter(is_open).take(AT_ONCE).collect();
+                    let tried = join_all(open.iter().map(|due| self.carry_out(due, hour))).await;
+                    let are_all = open.len() < AT_ONCE || tried.iter().all(|tried| *tried == Tried::Not);
+                    self.tried.extend(open.into_iter().zip(tried));
+                    if are_all {
                         return;
                     }
                 }
@@ -102,7 +123,7 @@ impl Scheduler {
         }
     }
 
-    /// Lists what is due, the longest first.
+    /// Lists what is due, the longest first; what was tried and stands there still keeps out nothing else.
     async fn due(&self) -> Result<Vec<Due>, StoreError> {
         let now = self.gateway.clock.now();
         let mut snapshot = within(READ_LIMIT, self.read.begin()).await?;
@@ -114,17 +135,32 @@ impl Scheduler {
              WHERE due_at <= $1 ORDER BY due_at, kind, subject LIMIT $2",
         )
         .bind(now.get())
-        .bind(AT_ONCE)
+        .bind(i64::try_from(AT_ONCE + self.tried.len()).unwrap_or(i64::MAX))
         .fetch_all(&mut *snapshot);
         let rows: Vec<Row> = within(READ_LIMIT, query).await?;
         Ok(rows.iter().filter_map(Due::of).collect())
     }
 
-    /// Tells whether it is done now, by this command or by another.
-    async fn carry_out(&self, due: &Due) -> bool {
+    /// Has something done, by this command or by another. If it was refused before, it is tried under a key of this
+    /// hour.
+    async fn carry_out(&self, due: &Due, hour: i64) -> Tried {
+        let key = due.what.key();
+        let mut answered = self.submit(due, &key).await;
+        if matches!(answered, Some(Answer { is_refusal: true, replayed: true })) {
+            answered = self.submit(due, &format!("{key} in hour {hour}")).await;
+        }
+        match answered {
+            Some(Answer { is_refusal: true, .. }) => Tried::Refused(hour),
+            Some(_) => Tried::Done,
+            None => Tried::Not,
+        }
+    }
+
+    /// Sends the command; returns what was decided, if it was.
+    async fn submit(&self, due: &Due, key: &str) -> Option<Answer> {
         let order = Order {
             command: due.command(),
-            idempotency: Idempotency::of_system(&self.gateway.keys.idempotency, &due.what.key(), due.at),
+            idempotency: Idempotency::of_system(&self.gateway.keys.idempotency, key, due.at),
             event_id: Order::draw_event_id(),
             actor: format!("system:{}", due.what.kind()),
             api_key: None,
@@ -132,25 +168,32 @@ impl Scheduler {
             subject_key: None,
             size: 256,
         };
-        let answered = self.gateway.queue.submit(order).await;
-        match answered {
+        match self.gateway.queue.submit(order).await {
             Answered::Outcome { outcome, replayed } => {
+                let is_refusal = outcome.status >= 300;
                 if !replayed {
                     counter!("quittance_scheduled_total", "kind" => due.what.kind()).increment(1);
                 }
-                if outcome.status >= 300 {
+                if !replayed && is_refusal {
                     tracing::error!(due = ?due, answer = outcome.answer, "what is due was refused");
                 }
-                true
+                Some(Answer { is_refusal, replayed })
             }
             // Our clock is ahead of the database's, or it is full or away: next time.
-            Answered::Refused(Refusal::TooEarly | Refusal::QueueFull | Refusal::StoreUnavailable) => false,
+            Answered::Refused(Refusal::TooEarly | Refusal::QueueFull | Refusal::StoreUnavailable) => None,
             Answered::Refused(refusal) => {
                 tracing::warn!(due = ?due, refusal = ?refusal, "what is due was not done");
-                false
+                None
             }
         }
     }
+}
+
+/// What was decided about something that is due.
+struct Answer {
+    is_refusal: bool,
+    /// Whether that was before.
+    replayed: bool,
 }
 
 /// Kind, subject, due time, payment, merchant, currency.

@@ -131,3 +131,47 @@ async fn a_debt_is_paid_or_written_off() {
     assert_eq!(losses.unwrap()["balance"], "6000");
     ledger.finish().await;
 }
+
+#[tokio::test]
+async fn what_the_scheduler_was_refused_is_tried_again() {
+    let ledger = TestLedger::start().await.unwrap();
+    let (shop, ada, payment) = settled_payment(&ledger).await;
+    let id = dispute(&ledger, &payment, None).await.expect(201).text_of("id");
+    // No room is left with the client for what a lost dispute gives back: 2^53 - 1 is the most that anyone has.
+    let room = 9_007_199_254_740_991_i64;
+    let most = 999_999_999_999;
+    let deposits = format!("/v1/clients/{}/deposits", ada.id);
+    let amounts = std::iter::repeat_n(most, usize::try_from(room / most).unwrap()).chain([room % most]);
+    let deposit = |(n, amount): (usize, i64)| {
+        let body = json!({ "amount": { "amount": amount, "currency": "EUR" } });
+        json!({ "idempotency_key": format!("d{n}"), "path": deposits, "body": body })
+    };
+    let commands: Vec<Value> = amounts.enumerate().map(deposit).collect();
+    for commands in commands.chunks(1_000) {
+        let bulk = json!({ "commands": commands });
+        let done = ledger.post(&ledger.operator, "/v1/bulk", bulk).await.expect(200);
+        let outcomes = done.body["outcomes"].as_array().unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome["status"] == 200), "{}", outcomes[0]);
+    }
+    ledger.caught_up().await.unwrap();
+    let refused = async || {
+        let statement = "SELECT count(*) FROM outcomes WHERE status = 409";
+        sqlx::query_scalar::<_, i64>(statement).fetch_one(&ledger.owner).await.unwrap()
+    };
+    ledger.set_clock_ahead(15 * DAY);
+    eventually(async || refused().await > 0).await;
+    let shown = ledger.get(&shop.key, &format!("/v1/disputes/{id}")).await.expect(200);
+    assert_eq!(shown.text_of("status"), "needs_response");
+    let before = refused().await;
+    ledger.set_clock_ahead(15 * DAY + 3_600);
+    eventually(async || refused().await > before).await;
+
+    let body = json!({ "amount": { "amount": 10_000, "currency": "EUR" } });
+    ledger.post(&ledger.operator, &format!("/v1/clients/{}/withdrawals", ada.id), body).await.expect(200);
+    ledger.set_clock_ahead(15 * DAY + 2 * 3_600);
+    let status =
+        async || ledger.get(&shop.key, &format!("/v1/disputes/{id}")).await.expect(200).text_of("status");
+    eventually(async || status().await == "lost").await;
+    assert_eq!(balance(&ledger, &shop).await, [0, 0, 0]);
+    ledger.finish().await;
+}
