@@ -11,11 +11,13 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use event_store::StoreError;
-use ledger_core::rejection::Conflict;
+use ledger_core::event::DeclineCode;
+use ledger_core::rejection::{Conflict, Rule};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::IntoResponses;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, RefOr, ResponseBuilder};
 
 use crate::fields::FieldError;
 
@@ -409,6 +411,7 @@ pub struct Problem {
     /// What to do about it.
     pub detail: String,
     /// The stable code.
+    #[schema(schema_with = problem_codes)]
     pub code: String,
     /// The request's id.
     pub request_id: String,
@@ -418,6 +421,34 @@ pub struct Problem {
     /// With `invalid_request`: each wrong field or parameter.
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,
+}
+
+/// Describes a member that holds the code of a problem, from the tables.
+fn problem_codes() -> Object {
+    let errors = ApiError::examples().map(|error| (error.code(), error.title()));
+    let conflicts = Conflict::RULES.map(|Rule { code, rule, .. }| (code, rule));
+    codes("The stable code", Type::String.into(), errors.into_iter().chain(conflicts))
+}
+
+/// Describes a member that holds the code of a decline or null, from the table.
+pub fn decline_codes() -> Object {
+    let kind = SchemaType::from_iter([Type::String, Type::Null]);
+    let declines = DeclineCode::RULES.map(|Rule { code, rule, .. }| (code, rule));
+    codes("Why the payment was declined; null if it was not", kind, declines)
+}
+
+fn codes(
+    what: &str,
+    kind: SchemaType,
+    codes: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Object {
+    // Some codes stand for several errors.
+    let codes: BTreeMap<_, _> = codes.into_iter().collect();
+    let about: Vec<String> = codes.iter().map(|(code, about)| format!("- `{code}`: {about}")).collect();
+    let null = (kind != Type::String.into()).then_some(Value::Null);
+    let values: Vec<Value> = codes.into_keys().map(Value::from).chain(null).collect();
+    let described = format!("{what}:\n\n{}", about.join("\n"));
+    ObjectBuilder::new().schema_type(kind).enum_values(Some(values)).description(Some(described)).build()
 }
 
 /// One wrong field or parameter.

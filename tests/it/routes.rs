@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ledger_core::event::DeclineCode;
+use ledger_core::rejection::Conflict;
 use ledger_tests::TestLedger;
 use reqwest::Method;
 use serde_json::Value;
@@ -110,6 +112,35 @@ async fn both_services_tell_how_they_are() {
     let metrics = ledger.command(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     for name in ["quittance_events_total", "quittance_batch_commands", "quittance_append_seconds"] {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
+    ledger.finish().await;
+}
+
+#[tokio::test]
+async fn every_code_of_the_tables_is_documented() {
+    let ledger = TestLedger::start().await.unwrap();
+    let listed = |schema: &Value| -> BTreeSet<String> {
+        let codes = schema["enum"].as_array().unwrap().iter();
+        codes.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    for is_command in [true, false] {
+        let call = |path| {
+            if is_command { ledger.command(Method::GET, path) } else { ledger.query(Method::GET, path) }
+        };
+        let openapi: Value = call("/openapi.json").send().await.unwrap().json().await.unwrap();
+        let schemas = &openapi["components"]["schemas"];
+        let problems = listed(&schemas["Problem"]["properties"]["code"]);
+        assert!(Conflict::RULES.iter().all(|rule| problems.contains(rule.code)), "{problems:?}");
+        assert!(
+            problems.contains("idempotency_key_reused") && problems.contains("clock_skew"),
+            "{problems:?}"
+        );
+        let declines = listed(&schemas["Payment"]["properties"]["decline_code"]);
+        assert_eq!(declines, DeclineCode::RULES.iter().map(|rule| rule.code.to_owned()).collect());
+        let page = call("/docs").send().await.unwrap().text().await.unwrap();
+        for code in problems.iter().chain(&declines) {
+            assert!(page.contains(&format!("id=\"{code}\"")), "{code}");
+        }
     }
     ledger.finish().await;
 }

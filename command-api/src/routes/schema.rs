@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use api_kit::problem::decline_codes;
 use utoipa::ToSchema;
 
 /// Whole minor units of a currency: 1234 EUR is 12.34 EUR.
@@ -189,6 +190,7 @@ pub(crate) struct Payment {
     reference: Option<String>,
     description: Option<String>,
     metadata: Option<BTreeMap<String, String>>,
+    #[schema(schema_with = decline_codes)]
     decline_code: Option<String>,
     /// The rule that a declined payment met, and its numbers; else null.
     decline: Option<Decline>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_kit::page::{List, Page};
-use api_kit::problem::{ApiError, Problems};
+use api_kit::problem::{ApiError, Problems, decline_codes};
 use api_kit::query_string::Parameters;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -78,6 +78,7 @@ struct Payment {
     description: Option<String>,
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     metadata: Value,
+    #[schema(schema_with = decline_codes)]
     decline_code: Option<String>,
     /// The rule that a declined payment met, and its numbers; else null.
     #[schema(value_type = Option<Decline>)]
