@@ -51,21 +51,31 @@ async fn a_thousand_random_lives_add_up() {
     let ledger = TestLedger::start().await.unwrap();
     let shops = shops(&ledger).await;
     set_rates(&ledger).await;
+    let second =
+        ledger.post(&ledger.operator, "/v1/api-keys", json!({ "role": "operator" })).await.expect(201);
+    let second = second.text_of("secret");
     let mut days = 0;
     for round in 0..LIVES / LIVES_A_ROUND {
         let lives = (0..LIVES_A_ROUND)
-            .map(|n| live(&ledger, &shops, Random(1_000_003 * (round * LIVES_A_ROUND + n))));
+            .map(|n| live(&ledger, &shops, &second, Random(1_000_003 * (round * LIVES_A_ROUND + n))));
         stream::iter(lives).buffer_unordered(AT_ONCE).collect::<()>().await;
         // Days, weeks and months: over every deadline.
-        days += [1, 3, 8, 15, 40][usize::try_from(round % 5).unwrap()];
+        days += [6, 3, 8, 15, 40][usize::try_from(round % 5).unwrap()];
         ledger.set_clock_ahead(days * DAY);
     }
     let events = events(&ledger).await;
     let types: std::collections::BTreeSet<_> =
         events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     for seen in [
+        "card.blocked",
+        "client.closed",
+        "client.withdrawn",
+        "correction.approved",
         "merchant.deposited",
         "merchant.balance_written_off",
+        "merchant.suspended",
+        "merchant.reinstated",
+        "payment.authorization_expiring",
         "payment.declined",
         "payment.captured",
         "payment.voided",
@@ -85,7 +95,15 @@ async fn a_thousand_random_lives_add_up() {
     ] {
         assert!(types.contains(seen), "no {seen} in {} events", events.len());
     }
-    trial_balance(&events);
+    let has = |kind: &str, name: &str, is: fn(&Value) -> bool| {
+        events.iter().any(|event| event["type"] == kind && is(&event["data"][name]))
+    };
+    assert!(has("payment.authorized", "funding", Value::is_object), "nobody has paid from another currency");
+    assert!(
+        has("payment.dispute_lost", "reason", |reason| reason == "no_response"),
+        "every dispute was answered"
+    );
+    trial_balance(&ledger, &shops, &events).await;
     for shop in &shops {
         adds_up(&ledger, shop, &events).await;
     }
@@ -124,7 +142,7 @@ async fn set_rates(ledger: &TestLedger) {
 }
 
 /// Lives one life. Whatever is refused is refused for a reason; nothing else may happen.
-async fn live(ledger: &TestLedger, shops: &[Merchant], mut random: Random) {
+async fn live(ledger: &TestLedger, shops: &[Merchant], second: &str, mut random: Random) {
     let home = *random.one_of(&CURRENCIES);
     let client = ledger.client(random.amount(2_000_000), home).await;
     for _ in 0..random.below(3) {
@@ -138,8 +156,46 @@ async fn live(ledger: &TestLedger, shops: &[Merchant], mut random: Random) {
         let body = json!({ "amount": { "amount": random.amount(100_000), "currency": home } });
         done(ledger.post(&ledger.operator, &format!("/v1/clients/{}/withdrawals", client.id), body).await);
     }
-    if random.below(4) == 0 {
-        done(ledger.post(&ledger.operator, &format!("/v1/clients/{}/close", client.id), json!({})).await);
+    match random.below(16) {
+        0..4 => leave(ledger, &client).await,
+        4 => drop(done(
+            ledger.post(&ledger.operator, &format!("/v1/cards/{}/block", client.card_id), json!({})).await,
+        )),
+        5 => correct_a_deposit(ledger, second, &client, home, &mut random).await,
+        _ => {}
+    }
+}
+
+/// Takes what is available, and goes. Who has money held, or gets some back meanwhile, stays.
+async fn leave(ledger: &TestLedger, client: &Client) {
+    let path = |verb: &str| format!("/v1/clients/{}/{verb}", client.id);
+    let balances = ledger.get(&ledger.operator, &path("balances")).await.expect(200);
+    for row in balances.body["data"].as_array().unwrap() {
+        let body = json!({ "amount": { "amount": row["available"], "currency": row["currency"] } });
+        if row["available"].as_i64().unwrap() > 0 {
+            done(ledger.post(&ledger.operator, &path("withdrawals"), body).await);
+        }
+    }
+    done(ledger.post(&ledger.operator, &path("close"), json!({})).await);
+}
+
+/// Deposits, and takes that back.
+async fn correct_a_deposit(
+    ledger: &TestLedger,
+    second: &str,
+    client: &Client,
+    currency: &str,
+    random: &mut Random,
+) {
+    let deposit = ledger.deposit(&client.id, random.amount(2_000), currency).await.expect(200);
+    let path = format!("/v1/events?limit=1&after={}", deposit.position() - 1);
+    let event = ledger.get(&ledger.auditor, &path).await.expect(200).body["data"][0].clone();
+    let day = &event["recorded_at"].as_str().unwrap()[..10];
+    let body = json!({ "reverses": event["event_id"], "effective_date": day, "reason": "typed twice" });
+    let asked = done(ledger.post(&ledger.operator, "/v1/corrections", body).await);
+    if asked.status == 201 {
+        let path = format!("/v1/corrections/{}/approve", asked.text_of("id"));
+        done(ledger.post(second, &path, json!({})).await);
     }
 }
 
@@ -150,7 +206,8 @@ async fn pay(ledger: &TestLedger, shop: Merchant, client: &Client, random: &mut 
     let capture = if random.below(3) == 0 { "automatic" } else { "manual" };
     let body = json!({ "amount": money(amount), "card": client.card, "capture": capture });
     let payment = done(ledger.post(&shop.key, "/v1/payments", body).await);
-    if payment.body["status"] == "declined" {
+    // The merchant may just be suspended.
+    if payment.status == 409 || payment.body["status"] == "declined" {
         return;
     }
     let id = payment.text_of("id");
@@ -207,7 +264,12 @@ async fn argue(ledger: &TestLedger, shop: &Merchant, dispute: &str, random: &mut
 /// Settles, pays out, pays a debt or writes it off.
 async fn take_money(ledger: &TestLedger, shop: &Merchant, currency: &str, random: &mut Random) {
     let money = json!({ "amount": random.amount(20_000), "currency": currency });
-    match random.below(5) {
+    match random.below(6) {
+        5 => {
+            let path = |verb: &str| format!("/v1/merchants/{}/{verb}", shop.id);
+            done(ledger.post(&ledger.operator, &path("suspend"), json!({})).await);
+            done(ledger.post(&ledger.operator, &path("reinstate"), json!({})).await);
+        }
         0 => drop(done(
             ledger.post(&ledger.operator, "/v1/settlements", json!({ "merchant_id": shop.id })).await,
         )),
@@ -244,10 +306,14 @@ async fn events(ledger: &TestLedger) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Debits equal credits, per currency, at every hundredth position; and no client's account and no pending,
-/// reserved or travelling money is ever below zero.
-fn trial_balance(events: &[Value]) {
-    let mut accounts: BTreeMap<(String, String), i128> = BTreeMap::new();
+/// The balances of all accounts, credits less debits, by account and currency.
+type Accounts = BTreeMap<(String, String), i128>;
+
+/// Debits equal credits, per currency, at every hundredth position, where the query API tells of the house and of
+/// merchants what the log folds to; and no client's account and no pending, reserved or travelling money is ever below
+/// zero.
+async fn trial_balance(ledger: &TestLedger, shops: &[Merchant], events: &[Value]) {
+    let mut accounts = Accounts::new();
     for (index, event) in events.iter().enumerate() {
         for posting in event["postings"].as_array().unwrap() {
             let (side, sign) = if posting["debit"].is_null() { ("credit", 1) } else { ("debit", -1) };
@@ -265,8 +331,54 @@ fn trial_balance(events: &[Value]) {
                 assert!(*balance >= 0 || may_sink, "{account} {currency} is {balance} at {}", index + 1);
             }
             assert!(sums.values().all(|sum| *sum == 0), "at {}: {sums:?}", index + 1);
+            let mut told = house(ledger, index + 1).await;
+            let merchants = shops.iter().map(|shop| merchant(ledger, shop, index + 1));
+            told.extend(futures_util::future::join_all(merchants).await.into_iter().flatten());
+            let is_told = |((account, _), balance): &(&(String, String), &i128)| {
+                !account.starts_with("client:") && **balance != 0
+            };
+            let expected: Accounts = accounts
+                .iter()
+                .filter(is_told)
+                .map(|(account, balance)| (account.clone(), *balance))
+                .collect();
+            told.retain(|_, balance| *balance != 0);
+            assert_eq!(told, expected, "at {}", index + 1);
         }
     }
+}
+
+/// What the query API tells of the house at a position.
+async fn house(ledger: &TestLedger, position: usize) -> Accounts {
+    let path = format!("/v1/house/balances?at_position={position}");
+    let told = ledger.get(&ledger.auditor, &path).await.expect(200);
+    let total = |row: &Value, side: &str| row[side].as_str().unwrap().parse::<i128>().unwrap();
+    let account = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let rows = told.body["data"].as_array().unwrap().iter();
+    rows.map(|row| {
+        let balance = total(row, "credits") - total(row, "debits");
+        ((account(row, "account"), account(row, "currency")), balance)
+    })
+    .collect()
+}
+
+/// What it tells of a merchant.
+async fn merchant(ledger: &TestLedger, shop: &Merchant, position: usize) -> Accounts {
+    let path = format!("/v1/merchants/{}/balances?at_position={position}", shop.id);
+    let told = ledger.get(&ledger.auditor, &path).await;
+    if told.status == 404 {
+        return Accounts::new();
+    }
+    let told = told.expect(200);
+    let mut accounts = Accounts::new();
+    for row in told.body["data"].as_array().unwrap() {
+        for name in ["pending", "available", "reserved", "in_transit"] {
+            let account = format!("merchant:{}:{name}", shop.id);
+            let currency = row["currency"].as_str().unwrap().to_owned();
+            accounts.insert((account, currency), row[name].as_i64().unwrap().into());
+        }
+    }
+    accounts
 }
 
 /// Σ captured + deposits + write-offs = Σ paid out + balances + fees kept + refunds + lost disputes.
