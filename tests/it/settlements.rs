@@ -1,5 +1,7 @@
 //! Settlements and payouts: captured money on its way to the merchant's bank.
 
+use std::collections::BTreeSet;
+
 use ledger_tests::{Merchant, TestLedger, eventually};
 use serde_json::{Value, json};
 
@@ -55,6 +57,51 @@ async fn each_capture_is_in_one_settlement_and_refunds_are_absorbed() {
     assert_eq!(all.body["data"].as_array().unwrap().len(), 2);
     let other = ledger.merchant(json!({})).await;
     ledger.get(&other.key, &format!("/v1/settlements/{id}")).await.expect_code(404, "not_found");
+    ledger.finish().await;
+}
+
+#[tokio::test]
+async fn each_capture_is_an_item_of_one_settlement() {
+    let ledger = TestLedger::start().await.unwrap();
+    let settings = json!({ "fee": { "percent": "0" }, "settlement_delay_days": 0 });
+    let shops = [ledger.merchant(settings.clone()).await, ledger.merchant(settings).await];
+    let ada = ledger.client(100_000, "EUR").await;
+    ledger.deposit(&ada.id, 100_000, "JPY").await.expect(200);
+    let mut open = BTreeSet::new();
+    for round in 0..4 {
+        for (n, shop) in shops.iter().enumerate() {
+            for currency in ["EUR", "JPY"].into_iter().take(1 + round % 2) {
+                for amount in 0..=round + n {
+                    let amount = json!({ "amount": 100 + amount, "currency": currency });
+                    let body = json!({ "amount": amount, "card": ada.card, "capture": "automatic" });
+                    let payment = ledger.post(&shop.key, "/v1/payments", body).await.expect(201);
+                    open.insert(payment.text_of("id"));
+                }
+            }
+        }
+        ledger.post(&ledger.operator, "/v1/settlements", json!({})).await.expect(200);
+    }
+    let settlements = ledger.get(&ledger.operator, "/v1/settlements?limit=100").await.expect(200);
+    let settlements = settlements.body["data"].as_array().unwrap();
+    assert_eq!(settlements.len(), 2 * (1 + 2 + 1 + 2));
+    for settlement in settlements {
+        let (mut count, mut gross, mut cursor) = (0, 0, String::new());
+        loop {
+            let path =
+                format!("/v1/settlements/{}/items?limit=1{cursor}", settlement["id"].as_str().unwrap());
+            let page = ledger.get(&ledger.operator, &path).await.expect(200);
+            for item in page.body["data"].as_array().unwrap() {
+                assert!(open.remove(item["payment_id"].as_str().unwrap()), "{item} was settled before");
+                assert_eq!(item["amount"]["currency"], settlement["gross"]["currency"]);
+                count += 1;
+                gross += item["amount"]["amount"].as_i64().unwrap();
+            }
+            let Some(next) = page.body["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!((&json!(count), &json!(gross)), (&settlement["count"], &settlement["gross"]["amount"]));
+    }
+    assert!(open.is_empty(), "not settled: {open:?}");
     ledger.finish().await;
 }
 
