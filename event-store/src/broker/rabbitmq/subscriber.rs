@@ -101,7 +101,7 @@ pub(super) async fn run(
 /// Consumes a queue, whatever happens to it.
 async fn consume_for_ever(broker: RabbitBroker, queue: String, deliver: mpsc::Sender<Delivery>) {
     let mut pause = Pause::new(PAUSES.0, PAUSES.1);
-    // Several processes do not delete it at one time.
+    // Several processes should not delete it at one time.
     let unfit_max = UNFIT_MAX + Duration::from_millis(20) * entropy::bytes::<1>()[0].into();
     let mut unfit_since: Option<Instant> = None;
     let mut told = String::new();
@@ -127,15 +127,20 @@ async fn consume_for_ever(broker: RabbitBroker, queue: String, deliver: mpsc::Se
         }
         let is_unfit = matches!(ended, BrokerError::Unfit(_));
         unfit_since = unfit_since.filter(|_| is_unfit).or_else(|| is_unfit.then(Instant::now));
-        if unfit_since.is_some_and(|since| since.elapsed() >= unfit_max) {
-            tracing::warn!(queue, "a queue does not work, and is made anew");
-            counter!("quittance_broker_queues_made_anew_total").increment(1);
-            // What fails here is met again when the queue is declared.
-            let _ = delete_once(&broker, &queue).await;
-            unfit_since = None;
-            pause.reset();
+        let mut rest = pause.longer();
+        if let Some(since) = unfit_since {
+            let left = unfit_max.saturating_sub(since.elapsed());
+            if !left.is_zero() {
+                rest = rest.min(left);
+            } else if delete_once(&broker, &queue).await.is_ok() {
+                tracing::warn!(queue, "a queue does not work, and is made anew");
+                counter!("quittance_broker_queues_made_anew_total").increment(1);
+                unfit_since = None;
+                pause.reset();
+                rest = pause.longer();
+            }
         }
-        tokio::time::sleep(pause.longer()).await;
+        tokio::time::sleep(rest).await;
     }
 }
 
