@@ -8,7 +8,7 @@
 //! What is refused (a lost dispute's money may have no room with its client) is tried again every hour, under a key of
 //! that hour: a refusal is an outcome that its key keeps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use event_store::database;
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many commands it has under way at once: a fraction of a batch, so that requests are not held up.
 const AT_ONCE: usize = 100;
 
-/// How long it leaves alone what was refused, in seconds.
+/// What was refused is left alone until the next of these begins: an hour, in seconds.
 const REFUSED_PAUSE: i64 = 3_600;
 
 /// Connections to the read models.
@@ -101,13 +101,10 @@ impl Scheduler {
             let hour = self.gateway.clock.now().get().timestamp().div_euclid(REFUSED_PAUSE);
             match self.due().await {
                 Ok(due) => {
-                    self.tried.retain(|tried, _| due.contains(tried));
-                    let is_open = |due: &Due| match self.tried.get(due) {
-                        Some(Tried::Done) => false,
-                        Some(Tried::Refused(tried)) => *tried < hour,
-                        Some(Tried::Not) | None => true,
-                    };
-                    let open: Vec<Due> = due.into_iter().filter(is_open).take(AT_ONCE).collect();
+                    let there: HashSet<&Due> = due.iter().collect();
+                    self.tried.retain(|tried, _| there.contains(tried));
+                    let mut open = self.open(due, hour);
+                    open.truncate(AT_ONCE);
                     let tried = join_all(open.iter().map(|due| self.carry_out(due, hour))).await;
                     let are_all = open.len() < AT_ONCE || tried.iter().all(|tried| *tried == Tried::Not);
                     self.tried.extend(open.into_iter().zip(tried));
@@ -121,6 +118,18 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// Leaves out what is done, and what was refused in this hour. What was tried comes behind what was not.
+    fn open(&self, due: Vec<Due>, hour: i64) -> Vec<Due> {
+        let (again, mut open): (Vec<Due>, Vec<Due>) =
+            due.into_iter().partition(|due| self.tried.contains_key(due));
+        open.extend(again.into_iter().filter(|due| match self.tried.get(due) {
+            Some(Tried::Done) => false,
+            Some(Tried::Refused(tried)) => *tried < hour,
+            Some(Tried::Not) | None => true,
+        }));
+        open
     }
 
     /// Lists what is due, the longest first; what was tried and stands there still keeps out nothing else.
