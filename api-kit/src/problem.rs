@@ -442,7 +442,7 @@ fn codes(
     kind: SchemaType,
     codes: impl IntoIterator<Item = (&'static str, &'static str)>,
 ) -> Object {
-    // Some codes stand for several errors.
+    // By name.
     let codes: BTreeMap<_, _> = codes.into_iter().collect();
     let about: Vec<String> = codes.iter().map(|(code, about)| format!("- `{code}`: {about}")).collect();
     let null = (kind != Type::String.into()).then_some(Value::Null);

@@ -86,7 +86,7 @@ async fn a_poisoned_payment_among_many_parks_alone_too() {
     let ada = ledger.client(100_000, "EUR").await;
     ledger.caught_up().await.unwrap();
     poison(&ledger, "p77").await;
-    // Committed at once, these are so many events that read models fold them in two transactions side by side.
+    // Committed in a batch or two, these are so many events that read models fold them in two transactions side by side.
     let pay = |n: usize| {
         let body = json!({
             "amount": { "amount": 100, "currency": "EUR" }, "card": ada.card,

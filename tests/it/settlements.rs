@@ -63,6 +63,7 @@ async fn each_capture_is_in_one_settlement_and_refunds_are_absorbed() {
 #[tokio::test]
 async fn each_capture_is_an_item_of_one_settlement() {
     let ledger = TestLedger::start().await.unwrap();
+    ledger.hold_scheduler().await;
     let settings = json!({ "fee": { "percent": "0" }, "settlement_delay_days": 0 });
     let shops = [ledger.merchant(settings.clone()).await, ledger.merchant(settings).await];
     let ada = ledger.client(100_000, "EUR").await;
