@@ -11,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 
 use crate::accounts::Accounts;
-use crate::moment::{Moment, Past};
+use crate::moment::Past;
 use crate::read_model::Snapshot;
 use crate::service::QueryApi;
 
@@ -69,40 +69,12 @@ impl<T> Balances<T> {
 }
 
 impl QueryApi {
-    /// Returns an owner's balances by currency, at a past moment or now, the position that they reflect, and where the
-    /// moment is.
-    ///
-    /// A moment that was found before is asked for at once, while the log confirms where it is.
+    /// Returns an owner's balances by currency, at a past moment or now, and the position that they reflect.
     ///
     /// # Errors
     ///
-    /// 422 if the moment is in the future, then whatever `owner` says, then 404 if there is no such owner; otherwise
-    /// as for a [`QueryApi::snapshot`].
+    /// 404 if there is no such owner; otherwise as for a [`QueryApi::snapshot`].
     pub(crate) async fn balances(
-        &self,
-        accounts: &'static Accounts,
-        asking: &Asking,
-        owner: Result<String, ApiError>,
-        moment: Option<Moment>,
-        wanted: u64,
-    ) -> Result<(u64, ByCurrency, Option<Past>), ApiError> {
-        let at = |owner: &str, past| self.balances_at(accounts, asking, owner.to_owned(), past, wanted);
-        let (past, told) = match (self.guess(moment), &owner) {
-            (Some(guess), Ok(owner)) => {
-                let (past, told) = tokio::join!(self.past(moment), at(owner, Some(guess)));
-                let past = past?;
-                (past, Some(told).filter(|_| past == Some(guess)))
-            }
-            _ => (self.past(moment).await?, None),
-        };
-        let (reflects, balances) = match told {
-            Some(told) => told?,
-            None => at(&owner?, past).await?,
-        };
-        Ok((reflects, balances, past))
-    }
-
-    async fn balances_at(
         &self,
         accounts: &'static Accounts,
         asking: &Asking,

@@ -123,14 +123,6 @@ impl QueryApi {
         };
         Ok(Some(past))
     }
-
-    /// Returns where a moment was found before. [`QueryApi::past`] says whether it is still there: the log may be
-    /// another since.
-    pub(crate) fn guess(&self, moment: Option<Moment>) -> Option<Past> {
-        let Some(Moment::AsOf(time)) = moment else { return None };
-        let found = self.moments.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.get(&time).map(|position| Past { position: *position, is_final: true })
-    }
 }
 
 #[cfg(test)]

@@ -138,8 +138,9 @@ pub(crate) async fn balances(
     asked: Asked,
 ) -> Result<Response, ApiError> {
     let (moment, wanted) = asked.read(READERS, Moment::read)?;
-    let client = id::<ClientId>(&client).map(|client| client.to_string());
-    let (position, balances, past) = api.balances(&CLIENTS, &api.clients, client, moment, wanted).await?;
+    let past = api.past(moment).await?;
+    let client = id::<ClientId>(&client)?.to_string();
+    let (position, balances) = api.balances(&CLIENTS, &api.clients, client, past, wanted).await?;
     let balances = balances.into_iter().map(ClientBalance::of).collect();
     asked.answer(position, &Balances::of(balances, past))
 }

@@ -160,10 +160,10 @@ pub(crate) async fn balances(
     asked: Asked,
 ) -> Result<Response, ApiError> {
     let (moment, wanted) = asked.read(READERS_AND_MERCHANT, Moment::read)?;
-    let merchant = id::<MerchantId>(&merchant).map(|merchant| merchant.to_string());
-    let merchant = merchant.and_then(|merchant| asked.own(&merchant).map(|()| merchant));
-    let (position, balances, past) =
-        api.balances(&MERCHANTS, &api.merchants, merchant, moment, wanted).await?;
+    let past = api.past(moment).await?;
+    let merchant = id::<MerchantId>(&merchant)?.to_string();
+    asked.own(&merchant)?;
+    let (position, balances) = api.balances(&MERCHANTS, &api.merchants, merchant, past, wanted).await?;
     let balances = balances.into_iter().map(MerchantBalance::of).collect();
     asked.answer(position, &Balances::of(balances, past))
 }
