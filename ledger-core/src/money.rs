@@ -45,7 +45,7 @@ impl FromStr for Currency {
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
         match iso(code) {
-            // VED stands beside VES in ISO 4217 (amendment 170), not in its place as the crate's table says.
+            // VED (926) was added beside VES (928), and did not take its place, as the crate's table says.
             Some((known, _)) if known.is_superseded().is_none() || code == "VES" => {
                 code.to_owned().try_into()
             }
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn exponents_are_those_of_iso_4217() {
-        // ISO 4217, list one, as of 2026-01-01, but for what has no minor units.
+        // The active codes with minor units, written down by hand.
         let list = [
             (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
             (

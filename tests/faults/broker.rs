@@ -168,6 +168,7 @@ async fn what_somebody_deletes_or_declares_otherwise_is_made_anew() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     shop.broker_is_back(&vhost).await;
+    assert!(vhost.queues().await.iter().all(|queue| queue["type"] == "quorum"));
     shop.ledger.finish().await;
 }
 
